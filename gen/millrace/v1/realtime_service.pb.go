@@ -207,8 +207,8 @@ type Subscription struct {
 	// for one whole token, and a final ">" for one or more: `chat.*`, `user.>`.
 	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
 	// Send the messages after this position before live ones. Unset means live
-	// messages only. For a pattern, take the position of its `subscribed` notice
-	// or use a cursor, which knows where each channel was.
+	// messages only. For a pattern, give the position of its `subscribed` notice
+	// and say in `seen` where its channels were.
 	Since *Position `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
 	// Send this many of the most recent kept messages before live ones: 1 is the
 	// latest value. Not together with `since`, and not for a pattern.
@@ -217,7 +217,10 @@ type Subscription struct {
 	OnGap OnGap `protobuf:"varint,4,opt,name=on_gap,json=onGap,proto3,enum=millrace.v1.OnGap" json:"on_gap,omitempty"`
 	// Also stream who is present: first `presence_snapshot`, then
 	// `presence_changes`. Not for a pattern.
-	Presence      bool `protobuf:"varint,5,opt,name=presence,proto3" json:"presence,omitempty"`
+	Presence bool `protobuf:"varint,5,opt,name=presence,proto3" json:"presence,omitempty"`
+	// For a pattern with `since`: the position of the last message of each
+	// channel that was seen. Other channels are resumed from `since`.
+	Seen          []*ChannelPosition `protobuf:"bytes,6,rep,name=seen,proto3" json:"seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -285,6 +288,13 @@ func (x *Subscription) GetPresence() bool {
 		return x.Presence
 	}
 	return false
+}
+
+func (x *Subscription) GetSeen() []*ChannelPosition {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
 }
 
 // SubscribeRequest opens a session.
@@ -3246,13 +3256,14 @@ var File_millrace_v1_realtime_service_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\n" +
-	"\"millrace/v1/realtime_service.proto\x12\vmillrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18millrace/v1/errors.proto\x1a\x19millrace/v1/message.proto\x1a\x1amillrace/v1/presence.proto\"\xb4\x01\n" +
+	"\"millrace/v1/realtime_service.proto\x12\vmillrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18millrace/v1/errors.proto\x1a\x19millrace/v1/message.proto\x1a\x1amillrace/v1/presence.proto\"\xe6\x01\n" +
 	"\fSubscription\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12+\n" +
 	"\x05since\x18\x02 \x01(\v2\x15.millrace.v1.PositionR\x05since\x12\x16\n" +
 	"\x06recent\x18\x03 \x01(\rR\x06recent\x12)\n" +
 	"\x06on_gap\x18\x04 \x01(\x0e2\x12.millrace.v1.OnGapR\x05onGap\x12\x1a\n" +
-	"\bpresence\x18\x05 \x01(\bR\bpresence\"\xcd\x01\n" +
+	"\bpresence\x18\x05 \x01(\bR\bpresence\x120\n" +
+	"\x04seen\x18\x06 \x03(\v2\x1c.millrace.v1.ChannelPositionR\x04seen\"\xcd\x01\n" +
 	"\x10SubscribeRequest\x12?\n" +
 	"\rsubscriptions\x18\x01 \x03(\v2\x19.millrace.v1.SubscriptionR\rsubscriptions\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12H\n" +
@@ -3542,109 +3553,110 @@ var file_millrace_v1_realtime_service_proto_goTypes = []any{
 var file_millrace_v1_realtime_service_proto_depIdxs = []int32{
 	43, // 0: millrace.v1.Subscription.since:type_name -> millrace.v1.Position
 	0,  // 1: millrace.v1.Subscription.on_gap:type_name -> millrace.v1.OnGap
-	3,  // 2: millrace.v1.SubscribeRequest.subscriptions:type_name -> millrace.v1.Subscription
-	44, // 3: millrace.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
-	45, // 4: millrace.v1.SubscribeResponse.messages:type_name -> millrace.v1.Message
-	6,  // 5: millrace.v1.SubscribeResponse.ready:type_name -> millrace.v1.Ready
-	7,  // 6: millrace.v1.SubscribeResponse.subscribed:type_name -> millrace.v1.Subscribed
-	8,  // 7: millrace.v1.SubscribeResponse.unsubscribed:type_name -> millrace.v1.Unsubscribed
-	9,  // 8: millrace.v1.SubscribeResponse.gap:type_name -> millrace.v1.Gap
-	10, // 9: millrace.v1.SubscribeResponse.checkpoint:type_name -> millrace.v1.Checkpoint
-	11, // 10: millrace.v1.SubscribeResponse.heartbeat:type_name -> millrace.v1.Heartbeat
-	46, // 11: millrace.v1.SubscribeResponse.presence_snapshot:type_name -> millrace.v1.PresenceSnapshot
-	47, // 12: millrace.v1.SubscribeResponse.presence_changes:type_name -> millrace.v1.PresenceChanges
-	39, // 13: millrace.v1.SubscribeResponse.reply:type_name -> millrace.v1.Reply
-	44, // 14: millrace.v1.Ready.heartbeat_interval:type_name -> google.protobuf.Duration
-	43, // 15: millrace.v1.Subscribed.position:type_name -> millrace.v1.Position
-	48, // 16: millrace.v1.Unsubscribed.error:type_name -> millrace.v1.ErrorInfo
-	1,  // 17: millrace.v1.Gap.reason:type_name -> millrace.v1.GapReason
-	43, // 18: millrace.v1.Gap.requested:type_name -> millrace.v1.Position
-	43, // 19: millrace.v1.Gap.position:type_name -> millrace.v1.Position
-	3,  // 20: millrace.v1.UpdateSubscriptionRequest.add:type_name -> millrace.v1.Subscription
-	7,  // 21: millrace.v1.UpdateSubscriptionResponse.subscribed:type_name -> millrace.v1.Subscribed
-	48, // 22: millrace.v1.UpdateSubscriptionResponse.errors:type_name -> millrace.v1.ErrorInfo
-	49, // 23: millrace.v1.PublishRequest.payload:type_name -> millrace.v1.Payload
-	50, // 24: millrace.v1.PublishRequest.value:type_name -> google.protobuf.Value
-	42, // 25: millrace.v1.PublishRequest.headers:type_name -> millrace.v1.PublishRequest.HeadersEntry
-	43, // 26: millrace.v1.PublishRequest.expected_position:type_name -> millrace.v1.Position
-	44, // 27: millrace.v1.PublishRequest.ttl:type_name -> google.protobuf.Duration
-	51, // 28: millrace.v1.PublishRequest.entity:type_name -> millrace.v1.Entity
-	43, // 29: millrace.v1.PublishResponse.position:type_name -> millrace.v1.Position
-	14, // 30: millrace.v1.PublishBatchRequest.requests:type_name -> millrace.v1.PublishRequest
-	18, // 31: millrace.v1.PublishBatchResponse.results:type_name -> millrace.v1.PublishResult
-	15, // 32: millrace.v1.PublishResult.response:type_name -> millrace.v1.PublishResponse
-	48, // 33: millrace.v1.PublishResult.error:type_name -> millrace.v1.ErrorInfo
-	43, // 34: millrace.v1.HistoryRequest.since:type_name -> millrace.v1.Position
-	2,  // 35: millrace.v1.HistoryRequest.order:type_name -> millrace.v1.HistoryOrder
-	45, // 36: millrace.v1.HistoryResponse.messages:type_name -> millrace.v1.Message
-	43, // 37: millrace.v1.HistoryResponse.position:type_name -> millrace.v1.Position
-	52, // 38: millrace.v1.PresenceResponse.members:type_name -> millrace.v1.Member
-	53, // 39: millrace.v1.PresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	46, // 40: millrace.v1.WatchPresenceResponse.snapshot:type_name -> millrace.v1.PresenceSnapshot
-	47, // 41: millrace.v1.WatchPresenceResponse.changes:type_name -> millrace.v1.PresenceChanges
-	11, // 42: millrace.v1.WatchPresenceResponse.heartbeat:type_name -> millrace.v1.Heartbeat
-	49, // 43: millrace.v1.EnterPresenceRequest.data:type_name -> millrace.v1.Payload
-	53, // 44: millrace.v1.EnterPresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	49, // 45: millrace.v1.UpdatePresenceRequest.data:type_name -> millrace.v1.Payload
-	53, // 46: millrace.v1.UpdatePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	53, // 47: millrace.v1.LeavePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	43, // 48: millrace.v1.ChannelPosition.position:type_name -> millrace.v1.Position
-	32, // 49: millrace.v1.GetPositionsResponse.positions:type_name -> millrace.v1.ChannelPosition
-	54, // 50: millrace.v1.GetServerInfoResponse.time:type_name -> google.protobuf.Timestamp
-	36, // 51: millrace.v1.GetServerInfoResponse.limits:type_name -> millrace.v1.ServerLimits
-	12, // 52: millrace.v1.Command.update_subscription:type_name -> millrace.v1.UpdateSubscriptionRequest
-	14, // 53: millrace.v1.Command.publish:type_name -> millrace.v1.PublishRequest
-	16, // 54: millrace.v1.Command.publish_batch:type_name -> millrace.v1.PublishBatchRequest
-	19, // 55: millrace.v1.Command.history:type_name -> millrace.v1.HistoryRequest
-	21, // 56: millrace.v1.Command.presence:type_name -> millrace.v1.PresenceRequest
-	25, // 57: millrace.v1.Command.enter_presence:type_name -> millrace.v1.EnterPresenceRequest
-	27, // 58: millrace.v1.Command.update_presence:type_name -> millrace.v1.UpdatePresenceRequest
-	29, // 59: millrace.v1.Command.leave_presence:type_name -> millrace.v1.LeavePresenceRequest
-	31, // 60: millrace.v1.Command.get_positions:type_name -> millrace.v1.GetPositionsRequest
-	34, // 61: millrace.v1.Command.get_server_info:type_name -> millrace.v1.GetServerInfoRequest
-	38, // 62: millrace.v1.Command.ping:type_name -> millrace.v1.Ping
-	41, // 63: millrace.v1.Reply.error:type_name -> millrace.v1.CommandError
-	13, // 64: millrace.v1.Reply.update_subscription:type_name -> millrace.v1.UpdateSubscriptionResponse
-	15, // 65: millrace.v1.Reply.publish:type_name -> millrace.v1.PublishResponse
-	17, // 66: millrace.v1.Reply.publish_batch:type_name -> millrace.v1.PublishBatchResponse
-	20, // 67: millrace.v1.Reply.history:type_name -> millrace.v1.HistoryResponse
-	22, // 68: millrace.v1.Reply.presence:type_name -> millrace.v1.PresenceResponse
-	26, // 69: millrace.v1.Reply.enter_presence:type_name -> millrace.v1.EnterPresenceResponse
-	28, // 70: millrace.v1.Reply.update_presence:type_name -> millrace.v1.UpdatePresenceResponse
-	30, // 71: millrace.v1.Reply.leave_presence:type_name -> millrace.v1.LeavePresenceResponse
-	33, // 72: millrace.v1.Reply.get_positions:type_name -> millrace.v1.GetPositionsResponse
-	35, // 73: millrace.v1.Reply.get_server_info:type_name -> millrace.v1.GetServerInfoResponse
-	40, // 74: millrace.v1.Reply.pong:type_name -> millrace.v1.Pong
-	48, // 75: millrace.v1.CommandError.info:type_name -> millrace.v1.ErrorInfo
-	4,  // 76: millrace.v1.RealtimeService.Subscribe:input_type -> millrace.v1.SubscribeRequest
-	12, // 77: millrace.v1.RealtimeService.UpdateSubscription:input_type -> millrace.v1.UpdateSubscriptionRequest
-	14, // 78: millrace.v1.RealtimeService.Publish:input_type -> millrace.v1.PublishRequest
-	16, // 79: millrace.v1.RealtimeService.PublishBatch:input_type -> millrace.v1.PublishBatchRequest
-	19, // 80: millrace.v1.RealtimeService.History:input_type -> millrace.v1.HistoryRequest
-	21, // 81: millrace.v1.RealtimeService.Presence:input_type -> millrace.v1.PresenceRequest
-	23, // 82: millrace.v1.RealtimeService.WatchPresence:input_type -> millrace.v1.WatchPresenceRequest
-	25, // 83: millrace.v1.RealtimeService.EnterPresence:input_type -> millrace.v1.EnterPresenceRequest
-	27, // 84: millrace.v1.RealtimeService.UpdatePresence:input_type -> millrace.v1.UpdatePresenceRequest
-	29, // 85: millrace.v1.RealtimeService.LeavePresence:input_type -> millrace.v1.LeavePresenceRequest
-	31, // 86: millrace.v1.RealtimeService.GetPositions:input_type -> millrace.v1.GetPositionsRequest
-	34, // 87: millrace.v1.RealtimeService.GetServerInfo:input_type -> millrace.v1.GetServerInfoRequest
-	5,  // 88: millrace.v1.RealtimeService.Subscribe:output_type -> millrace.v1.SubscribeResponse
-	13, // 89: millrace.v1.RealtimeService.UpdateSubscription:output_type -> millrace.v1.UpdateSubscriptionResponse
-	15, // 90: millrace.v1.RealtimeService.Publish:output_type -> millrace.v1.PublishResponse
-	17, // 91: millrace.v1.RealtimeService.PublishBatch:output_type -> millrace.v1.PublishBatchResponse
-	20, // 92: millrace.v1.RealtimeService.History:output_type -> millrace.v1.HistoryResponse
-	22, // 93: millrace.v1.RealtimeService.Presence:output_type -> millrace.v1.PresenceResponse
-	24, // 94: millrace.v1.RealtimeService.WatchPresence:output_type -> millrace.v1.WatchPresenceResponse
-	26, // 95: millrace.v1.RealtimeService.EnterPresence:output_type -> millrace.v1.EnterPresenceResponse
-	28, // 96: millrace.v1.RealtimeService.UpdatePresence:output_type -> millrace.v1.UpdatePresenceResponse
-	30, // 97: millrace.v1.RealtimeService.LeavePresence:output_type -> millrace.v1.LeavePresenceResponse
-	33, // 98: millrace.v1.RealtimeService.GetPositions:output_type -> millrace.v1.GetPositionsResponse
-	35, // 99: millrace.v1.RealtimeService.GetServerInfo:output_type -> millrace.v1.GetServerInfoResponse
-	88, // [88:100] is the sub-list for method output_type
-	76, // [76:88] is the sub-list for method input_type
-	76, // [76:76] is the sub-list for extension type_name
-	76, // [76:76] is the sub-list for extension extendee
-	0,  // [0:76] is the sub-list for field type_name
+	32, // 2: millrace.v1.Subscription.seen:type_name -> millrace.v1.ChannelPosition
+	3,  // 3: millrace.v1.SubscribeRequest.subscriptions:type_name -> millrace.v1.Subscription
+	44, // 4: millrace.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	45, // 5: millrace.v1.SubscribeResponse.messages:type_name -> millrace.v1.Message
+	6,  // 6: millrace.v1.SubscribeResponse.ready:type_name -> millrace.v1.Ready
+	7,  // 7: millrace.v1.SubscribeResponse.subscribed:type_name -> millrace.v1.Subscribed
+	8,  // 8: millrace.v1.SubscribeResponse.unsubscribed:type_name -> millrace.v1.Unsubscribed
+	9,  // 9: millrace.v1.SubscribeResponse.gap:type_name -> millrace.v1.Gap
+	10, // 10: millrace.v1.SubscribeResponse.checkpoint:type_name -> millrace.v1.Checkpoint
+	11, // 11: millrace.v1.SubscribeResponse.heartbeat:type_name -> millrace.v1.Heartbeat
+	46, // 12: millrace.v1.SubscribeResponse.presence_snapshot:type_name -> millrace.v1.PresenceSnapshot
+	47, // 13: millrace.v1.SubscribeResponse.presence_changes:type_name -> millrace.v1.PresenceChanges
+	39, // 14: millrace.v1.SubscribeResponse.reply:type_name -> millrace.v1.Reply
+	44, // 15: millrace.v1.Ready.heartbeat_interval:type_name -> google.protobuf.Duration
+	43, // 16: millrace.v1.Subscribed.position:type_name -> millrace.v1.Position
+	48, // 17: millrace.v1.Unsubscribed.error:type_name -> millrace.v1.ErrorInfo
+	1,  // 18: millrace.v1.Gap.reason:type_name -> millrace.v1.GapReason
+	43, // 19: millrace.v1.Gap.requested:type_name -> millrace.v1.Position
+	43, // 20: millrace.v1.Gap.position:type_name -> millrace.v1.Position
+	3,  // 21: millrace.v1.UpdateSubscriptionRequest.add:type_name -> millrace.v1.Subscription
+	7,  // 22: millrace.v1.UpdateSubscriptionResponse.subscribed:type_name -> millrace.v1.Subscribed
+	48, // 23: millrace.v1.UpdateSubscriptionResponse.errors:type_name -> millrace.v1.ErrorInfo
+	49, // 24: millrace.v1.PublishRequest.payload:type_name -> millrace.v1.Payload
+	50, // 25: millrace.v1.PublishRequest.value:type_name -> google.protobuf.Value
+	42, // 26: millrace.v1.PublishRequest.headers:type_name -> millrace.v1.PublishRequest.HeadersEntry
+	43, // 27: millrace.v1.PublishRequest.expected_position:type_name -> millrace.v1.Position
+	44, // 28: millrace.v1.PublishRequest.ttl:type_name -> google.protobuf.Duration
+	51, // 29: millrace.v1.PublishRequest.entity:type_name -> millrace.v1.Entity
+	43, // 30: millrace.v1.PublishResponse.position:type_name -> millrace.v1.Position
+	14, // 31: millrace.v1.PublishBatchRequest.requests:type_name -> millrace.v1.PublishRequest
+	18, // 32: millrace.v1.PublishBatchResponse.results:type_name -> millrace.v1.PublishResult
+	15, // 33: millrace.v1.PublishResult.response:type_name -> millrace.v1.PublishResponse
+	48, // 34: millrace.v1.PublishResult.error:type_name -> millrace.v1.ErrorInfo
+	43, // 35: millrace.v1.HistoryRequest.since:type_name -> millrace.v1.Position
+	2,  // 36: millrace.v1.HistoryRequest.order:type_name -> millrace.v1.HistoryOrder
+	45, // 37: millrace.v1.HistoryResponse.messages:type_name -> millrace.v1.Message
+	43, // 38: millrace.v1.HistoryResponse.position:type_name -> millrace.v1.Position
+	52, // 39: millrace.v1.PresenceResponse.members:type_name -> millrace.v1.Member
+	53, // 40: millrace.v1.PresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	46, // 41: millrace.v1.WatchPresenceResponse.snapshot:type_name -> millrace.v1.PresenceSnapshot
+	47, // 42: millrace.v1.WatchPresenceResponse.changes:type_name -> millrace.v1.PresenceChanges
+	11, // 43: millrace.v1.WatchPresenceResponse.heartbeat:type_name -> millrace.v1.Heartbeat
+	49, // 44: millrace.v1.EnterPresenceRequest.data:type_name -> millrace.v1.Payload
+	53, // 45: millrace.v1.EnterPresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	49, // 46: millrace.v1.UpdatePresenceRequest.data:type_name -> millrace.v1.Payload
+	53, // 47: millrace.v1.UpdatePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	53, // 48: millrace.v1.LeavePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	43, // 49: millrace.v1.ChannelPosition.position:type_name -> millrace.v1.Position
+	32, // 50: millrace.v1.GetPositionsResponse.positions:type_name -> millrace.v1.ChannelPosition
+	54, // 51: millrace.v1.GetServerInfoResponse.time:type_name -> google.protobuf.Timestamp
+	36, // 52: millrace.v1.GetServerInfoResponse.limits:type_name -> millrace.v1.ServerLimits
+	12, // 53: millrace.v1.Command.update_subscription:type_name -> millrace.v1.UpdateSubscriptionRequest
+	14, // 54: millrace.v1.Command.publish:type_name -> millrace.v1.PublishRequest
+	16, // 55: millrace.v1.Command.publish_batch:type_name -> millrace.v1.PublishBatchRequest
+	19, // 56: millrace.v1.Command.history:type_name -> millrace.v1.HistoryRequest
+	21, // 57: millrace.v1.Command.presence:type_name -> millrace.v1.PresenceRequest
+	25, // 58: millrace.v1.Command.enter_presence:type_name -> millrace.v1.EnterPresenceRequest
+	27, // 59: millrace.v1.Command.update_presence:type_name -> millrace.v1.UpdatePresenceRequest
+	29, // 60: millrace.v1.Command.leave_presence:type_name -> millrace.v1.LeavePresenceRequest
+	31, // 61: millrace.v1.Command.get_positions:type_name -> millrace.v1.GetPositionsRequest
+	34, // 62: millrace.v1.Command.get_server_info:type_name -> millrace.v1.GetServerInfoRequest
+	38, // 63: millrace.v1.Command.ping:type_name -> millrace.v1.Ping
+	41, // 64: millrace.v1.Reply.error:type_name -> millrace.v1.CommandError
+	13, // 65: millrace.v1.Reply.update_subscription:type_name -> millrace.v1.UpdateSubscriptionResponse
+	15, // 66: millrace.v1.Reply.publish:type_name -> millrace.v1.PublishResponse
+	17, // 67: millrace.v1.Reply.publish_batch:type_name -> millrace.v1.PublishBatchResponse
+	20, // 68: millrace.v1.Reply.history:type_name -> millrace.v1.HistoryResponse
+	22, // 69: millrace.v1.Reply.presence:type_name -> millrace.v1.PresenceResponse
+	26, // 70: millrace.v1.Reply.enter_presence:type_name -> millrace.v1.EnterPresenceResponse
+	28, // 71: millrace.v1.Reply.update_presence:type_name -> millrace.v1.UpdatePresenceResponse
+	30, // 72: millrace.v1.Reply.leave_presence:type_name -> millrace.v1.LeavePresenceResponse
+	33, // 73: millrace.v1.Reply.get_positions:type_name -> millrace.v1.GetPositionsResponse
+	35, // 74: millrace.v1.Reply.get_server_info:type_name -> millrace.v1.GetServerInfoResponse
+	40, // 75: millrace.v1.Reply.pong:type_name -> millrace.v1.Pong
+	48, // 76: millrace.v1.CommandError.info:type_name -> millrace.v1.ErrorInfo
+	4,  // 77: millrace.v1.RealtimeService.Subscribe:input_type -> millrace.v1.SubscribeRequest
+	12, // 78: millrace.v1.RealtimeService.UpdateSubscription:input_type -> millrace.v1.UpdateSubscriptionRequest
+	14, // 79: millrace.v1.RealtimeService.Publish:input_type -> millrace.v1.PublishRequest
+	16, // 80: millrace.v1.RealtimeService.PublishBatch:input_type -> millrace.v1.PublishBatchRequest
+	19, // 81: millrace.v1.RealtimeService.History:input_type -> millrace.v1.HistoryRequest
+	21, // 82: millrace.v1.RealtimeService.Presence:input_type -> millrace.v1.PresenceRequest
+	23, // 83: millrace.v1.RealtimeService.WatchPresence:input_type -> millrace.v1.WatchPresenceRequest
+	25, // 84: millrace.v1.RealtimeService.EnterPresence:input_type -> millrace.v1.EnterPresenceRequest
+	27, // 85: millrace.v1.RealtimeService.UpdatePresence:input_type -> millrace.v1.UpdatePresenceRequest
+	29, // 86: millrace.v1.RealtimeService.LeavePresence:input_type -> millrace.v1.LeavePresenceRequest
+	31, // 87: millrace.v1.RealtimeService.GetPositions:input_type -> millrace.v1.GetPositionsRequest
+	34, // 88: millrace.v1.RealtimeService.GetServerInfo:input_type -> millrace.v1.GetServerInfoRequest
+	5,  // 89: millrace.v1.RealtimeService.Subscribe:output_type -> millrace.v1.SubscribeResponse
+	13, // 90: millrace.v1.RealtimeService.UpdateSubscription:output_type -> millrace.v1.UpdateSubscriptionResponse
+	15, // 91: millrace.v1.RealtimeService.Publish:output_type -> millrace.v1.PublishResponse
+	17, // 92: millrace.v1.RealtimeService.PublishBatch:output_type -> millrace.v1.PublishBatchResponse
+	20, // 93: millrace.v1.RealtimeService.History:output_type -> millrace.v1.HistoryResponse
+	22, // 94: millrace.v1.RealtimeService.Presence:output_type -> millrace.v1.PresenceResponse
+	24, // 95: millrace.v1.RealtimeService.WatchPresence:output_type -> millrace.v1.WatchPresenceResponse
+	26, // 96: millrace.v1.RealtimeService.EnterPresence:output_type -> millrace.v1.EnterPresenceResponse
+	28, // 97: millrace.v1.RealtimeService.UpdatePresence:output_type -> millrace.v1.UpdatePresenceResponse
+	30, // 98: millrace.v1.RealtimeService.LeavePresence:output_type -> millrace.v1.LeavePresenceResponse
+	33, // 99: millrace.v1.RealtimeService.GetPositions:output_type -> millrace.v1.GetPositionsResponse
+	35, // 100: millrace.v1.RealtimeService.GetServerInfo:output_type -> millrace.v1.GetServerInfoResponse
+	89, // [89:101] is the sub-list for method output_type
+	77, // [77:89] is the sub-list for method input_type
+	77, // [77:77] is the sub-list for extension type_name
+	77, // [77:77] is the sub-list for extension extendee
+	0,  // [0:77] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_realtime_service_proto_init() }

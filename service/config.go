@@ -1,0 +1,133 @@
+package service
+
+import (
+	"fmt"
+	"time"
+
+	"millrace.dev/auth"
+	"millrace.dev/channel"
+	"millrace.dev/engine"
+)
+
+// Config configures a [Service]. Its zero value works: everybody may do
+// everything, and every channel keeps a short history.
+type Config struct {
+	// Version of the server, for GetServerInfo. Default "dev".
+	Version string
+	// Authenticator decides who calls. Default [auth.Open].
+	Authenticator auth.Authenticator
+	// Rules set what channels do; the first whose pattern matches counts.
+	// Channels without one have [DefaultRule].
+	Rules []Rule
+	// Limits bound what one caller can spend.
+	Limits Limits
+}
+
+// Rule is the settings of the channels that match a pattern.
+type Rule struct {
+	Pattern string
+	// History is what the channels keep for later subscribers. The zero value
+	// keeps nothing.
+	History engine.Retention
+	// NoPresence refuses to say who is present.
+	NoPresence bool
+	// NoPatterns refuses subscriptions to patterns that include the channels.
+	NoPatterns bool
+}
+
+// DefaultRule is the rule of channels that no other rule matches.
+var DefaultRule = Rule{
+	Pattern: ">",
+	History: engine.Retention{Messages: 100, Age: 10 * time.Minute},
+}
+
+// Limits bound what one caller can spend. A zero field has its default.
+type Limits struct {
+	PayloadBytes     int // of one message. Default 512 KiB
+	Channels         int // channels and patterns of one session. Default 512
+	BatchMessages    int // messages of one PublishBatch. Default 1,000
+	PendingBytes     int // undelivered bytes of one session. Default 1 MiB
+	ReplayMessages   int // messages replayed to one subscription. Default 1,000,000
+	PatternChannels  int // channels that a cursor can name for one pattern. Default 1,024
+	HeartbeatDefault time.Duration
+}
+
+// Limits that are the same everywhere: they keep messages small enough to copy
+// without thought, and are part of the API's comments.
+const (
+	maxIDBytes       = 128
+	maxTypeBytes     = 128
+	maxKeyBytes      = 128
+	maxHeaders       = 16
+	maxHeaderBytes   = 4 << 10
+	maxMediaType     = 255
+	maxEntityBytes   = 128
+	maxQueryKeyBytes = 4 << 10
+	maxPresenceBytes = 2 << 10
+	maxClientBytes   = 128
+	maxPageSize      = 1000
+	defaultPageSize  = 100
+	maxSnapshot      = 1000
+)
+
+func (c Config) withDefaults() Config {
+	if c.Version == "" {
+		c.Version = "dev"
+	}
+	if c.Authenticator == nil {
+		c.Authenticator = auth.Open{}
+	}
+	setDefault(&c.Limits.PayloadBytes, 512<<10)
+	setDefault(&c.Limits.Channels, 512)
+	setDefault(&c.Limits.BatchMessages, 1000)
+	setDefault(&c.Limits.PendingBytes, 1<<20)
+	setDefault(&c.Limits.ReplayMessages, 1_000_000)
+	setDefault(&c.Limits.PatternChannels, 1024)
+	setDefault(&c.Limits.HeartbeatDefault, 15*time.Second)
+	return c
+}
+
+func setDefault[T int | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// Check reports the first setting that cannot work, by its name.
+func (c Config) Check() error {
+	for i, rule := range c.Rules {
+		if err := channel.CheckPattern(rule.Pattern); err != nil {
+			return fmt.Errorf("rules[%d].pattern: %w", i, err)
+		}
+		if rule.History.Messages < 0 || rule.History.Age < 0 {
+			return fmt.Errorf("rules[%d].history: must not be negative", i)
+		}
+	}
+	return nil
+}
+
+// rules finds the rule of a channel.
+type rules []Rule
+
+func (r rules) of(name string) Rule {
+	for _, rule := range r {
+		if channel.Match(rule.Pattern, name) {
+			return rule
+		}
+	}
+	return DefaultRule
+}
+
+// allowsPattern reports whether no channel that matches the pattern has a rule
+// against patterns. A rule counts only where no earlier one covers all of it.
+func (r rules) allowsPattern(pattern string) bool {
+	for _, rule := range r {
+		if rule.NoPatterns && channel.Overlaps(rule.Pattern, pattern) {
+			return false
+		}
+		if channel.Covers(rule.Pattern, pattern) {
+			return true
+		}
+	}
+	return true
+}
