@@ -1,0 +1,108 @@
+# `make help` lists what there is. `make test` is what CI runs.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
+
+BIN := .tmp/bin
+export PATH := $(abspath $(BIN)):$(abspath tools/node_modules/.bin):$(PATH)
+
+# How long `make fuzz` gives each target.
+FUZZTIME ?= 10s
+export FUZZTIME
+
+# What `make test` runs, in this order: first what tells most in the shortest time.
+STAGES := deps lint check-generate test-go bench fuzz sdk e2e
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: run
+run: ## Build and run the server on 127.0.0.1:8080
+	go run ./cmd/millrace serve --listen 127.0.0.1:8080
+
+.PHONY: build
+build: ## Build the server into .tmp/bin/millrace
+	go build -o $(BIN)/millrace ./cmd/millrace
+
+.PHONY: generate
+generate: npm ## Write gen/ from proto/
+	buf generate
+
+.PHONY: check-generate
+check-generate: generate ## Fail, with the names, when gen/ is not what is committed
+	./tools/check-generate.sh
+
+.PHONY: format
+format: npm golangci-lint ## Format Go and proto files
+	golangci-lint fmt
+	buf format -w
+
+.PHONY: lint
+lint: npm golangci-lint ## Check formatting, Go, proto, and the API against the last release
+	./tools/gofmt.sh
+	go vet -tags e2e ./...
+	golangci-lint run
+	buf lint
+	buf format -d --exit-code
+	./tools/buf-breaking.sh
+
+.PHONY: test
+test: ## Everything: what CI runs, in a fresh clone as well
+	@passed=0; for stage in $(STAGES); do \
+		echo; echo "=== make $$stage"; start=$$SECONDS; \
+		$(MAKE) $$stage || { echo; echo "=== make test FAILED in: make $$stage"; echo "stages: $$passed passed, 1 failed"; exit 1; }; \
+		echo "=== make $$stage: ok, $$((SECONDS - start)) s"; passed=$$((passed + 1)); \
+	done; \
+	echo; echo "=== make test passed in $$SECONDS s"; echo "stages: $$passed passed, 0 failed"
+
+.PHONY: test-go
+test-go: ## Go tests under the race detector
+	go test -race ./...
+
+.PHONY: bench
+bench: ## Run each benchmark once, so that none rots
+	go test -run '^$$' -bench . -benchtime 1x ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZTIME (10s)
+	./tools/fuzz.sh
+
+.PHONY: sdk
+sdk: deps ## Generate clients in other languages and run them against the server
+	./tools/sdk.sh
+
+.PHONY: e2e
+e2e: deps ## Run the scenarios on every wire, the browser's included
+	go test -count=1 -tags e2e ./e2e/...
+
+.PHONY: vuln
+vuln: $(BIN)/govulncheck ## Report known vulnerabilities that the code reaches (needs the internet)
+	govulncheck ./...
+
+.PHONY: deps
+deps: npm golangci-lint $(BIN)/grpcurl ## Install what the targets need; costs nothing when it is there
+	./tools/apt-install.sh
+
+.PHONY: clean
+clean: ## Remove what make built and installed in the tree
+	rm -rf .tmp sdk tools/node_modules
+
+.PHONY: npm golangci-lint
+npm: tools/node_modules/.package-lock.json
+golangci-lint: $(BIN)/golangci-lint
+
+# No install script is needed: buf and esbuild bring their binaries in packages.
+tools/node_modules/.package-lock.json: tools/package.json tools/package-lock.json
+	npm ci --prefix tools --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# tools/go.mod pins the versions; a newer one there rebuilds.
+$(BIN)/golangci-lint: PACKAGE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(BIN)/grpcurl: PACKAGE := github.com/fullstorydev/grpcurl/cmd/grpcurl
+$(BIN)/govulncheck: PACKAGE := golang.org/x/vuln/cmd/govulncheck
+$(BIN)/golangci-lint $(BIN)/grpcurl $(BIN)/govulncheck: tools/go.mod tools/go.sum
+	go -C tools build -o $(abspath $@) $(PACKAGE)
+	@touch $@
