@@ -208,7 +208,8 @@ func matches(pattern, importPath string) bool {
 func list(t *testing.T) []pkg {
 	t.Helper()
 	dependOnSources(t)
-	command := exec.CommandContext(t.Context(), "go", "list", "-tags", "e2e", "-json=ImportPath,Imports", "./...")
+	// -e: an import that makes a cycle or is missing is listed as well, so that it is named here with its reason.
+	command := exec.CommandContext(t.Context(), "go", "list", "-e", "-tags", "e2e", "-json=ImportPath,Imports", "./...")
 	command.Dir = root
 	command.Stderr = os.Stderr
 	out, err := command.Output()
