@@ -1,0 +1,157 @@
+package service
+
+import (
+	"context"
+
+	"millrace.dev/engine"
+	millracev1 "millrace.dev/gen/millrace/v1"
+)
+
+// readLimit is how many messages one read of the log asks for.
+const readLimit = 256
+
+// channelFeed shows the messages of one channel after a position, each once and
+// in order, whether they come from the topic or from the engine's log.
+type channelFeed struct {
+	// Set once.
+	service *Service
+	sub     *subscription
+	name    string
+	onGap   millracev1.OnGap
+
+	// Owned by the session's reader.
+	opening  []*Frame        // sent before anything else
+	position engine.Position // of the last message shown
+	target   uint64          // head of the log when the subscription began
+}
+
+// openChannel makes the feed and has the topic see everything from here on, so
+// that what the log says next misses nothing.
+func (s *Service) openChannel(ctx context.Context, sub *subscription, request *millracev1.Subscription) (*millracev1.Subscribed, error) {
+	f := &channelFeed{service: s, sub: sub, name: request.GetChannel(), onGap: request.GetOnGap()}
+	sub.feed = f
+	s.hub.join(f.name, sub)
+	log, err := s.engine.State(ctx, f.name)
+	if err != nil {
+		f.leave()
+		return nil, err
+	}
+	subscribed, gap := f.begin(log, request)
+	if gap != nil && f.onGap == millracev1.OnGap_ON_GAP_CLOSE {
+		f.leave()
+		return nil, gapRefusal(gap)
+	}
+	f.opening = []*Frame{newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Subscribed{Subscribed: subscribed}})}
+	if gap != nil {
+		f.opening = append(f.opening, gapNotice(gap))
+	}
+	return subscribed, nil
+}
+
+// begin decides where the feed starts.
+func (f *channelFeed) begin(log engine.State, request *millracev1.Subscription) (*millracev1.Subscribed, *millracev1.Gap) {
+	from := start{position: log.Position()}
+	limits := f.service.config.Limits
+	switch {
+	case request.GetSince() != nil:
+		keep := f.service.rules.of(f.name).History
+		from = resume(f.name, positionFromProto(request.GetSince()), log, keep, limits.ReplayMessages, f.onGap)
+	case request.GetRecent() > 0:
+		recent := min(int(request.GetRecent()), limits.ReplayMessages)
+		from.position.Offset = oldest(log, recent)
+	}
+	f.position, f.target = from.position, log.Head
+	return &millracev1.Subscribed{
+		Channel:  f.name,
+		Position: positionToProto(log.Position()),
+		Resumed:  request.GetSince() != nil && from.gap == nil,
+	}, from.gap
+}
+
+// accept implements [feed]: one comparison proves that nothing is missing.
+func (f *channelFeed) accept(frame *Frame, b *batch) bool {
+	m := frame.Message
+	switch {
+	case m.Ephemeral:
+	case m.Position.Epoch == f.position.Epoch && m.Position.Offset <= f.position.Offset:
+		return true // came from the log already
+	case m.Position.Epoch != f.position.Epoch || m.Previous != f.position.Offset:
+		return false
+	default:
+		f.position = m.Position
+	}
+	b.add(frame)
+	return true
+}
+
+// catchUp implements [feed].
+func (f *channelFeed) catchUp(ctx context.Context, b *batch) (bool, error) {
+	b.add(f.opening...)
+	f.opening = nil
+	for !b.full() {
+		if f.sub.goLive(f.meets) {
+			return true, nil
+		}
+		page, err := f.service.engine.Read(ctx, f.name, engine.ReadOptions{After: f.position.Offset, Limit: readLimit})
+		if err != nil {
+			return false, err
+		}
+		if missed := f.missed(page.State); missed != nil {
+			if err := f.skip(missed, b); err != nil {
+				return false, err
+			}
+			continue
+		}
+		f.take(page, b)
+	}
+	return false, nil
+}
+
+// meets reports whether every later message is still to come from the topic:
+// the log was read to where it ended at the start, and as far as the topic got.
+func (f *channelFeed) meets(t *topic) bool {
+	return f.position.Offset >= f.target &&
+		(t.known.IsZero() || t.known.Epoch == f.position.Epoch && t.known.Offset <= f.position.Offset)
+}
+
+// take adds the messages of a page as far as there is room.
+func (f *channelFeed) take(page engine.Page, b *batch) {
+	for _, m := range page.Messages {
+		if b.full() {
+			return
+		}
+		b.add(newMessageFrame(m))
+		f.position = m.Position
+	}
+	if !page.More {
+		f.position.Offset = page.State.Head // passes over what has expired
+	}
+}
+
+// missed says what lies between the position and the log, nil for nothing.
+func (f *channelFeed) missed(log engine.State) *start {
+	if f.position.Epoch == log.Epoch && f.position.Offset+1 >= log.Low && f.position.Offset <= log.Head {
+		return nil
+	}
+	keep := f.service.rules.of(f.name).History
+	from := resume(f.name, f.position, log, keep, f.service.config.Limits.ReplayMessages, f.onGap)
+	return &from
+}
+
+// skip moves on over what is missed, in the way that the subscriber chose.
+func (f *channelFeed) skip(missed *start, b *batch) error {
+	reason := missed.gap.GetReason()
+	switch {
+	case reason == millracev1.GapReason_GAP_REASON_NO_HISTORY:
+		return refuse(millracev1.ErrorReason_ERROR_REASON_SLOW_CONSUMER, "",
+			"the session reads too slowly, and the channel keeps no history to catch up from").on(f.name).retryAfter(0)
+	case f.onGap == millracev1.OnGap_ON_GAP_CLOSE:
+		f.sub.session.drop(f.sub, gapRefusal(missed.gap).info)
+		return nil
+	}
+	b.add(gapNotice(missed.gap))
+	f.position, f.target = missed.position, 0
+	return nil
+}
+
+func (f *channelFeed) leave() { f.service.hub.leave(f.sub) }

@@ -1,0 +1,99 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connectproto"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// Codecs are the codecs that a transport of the service's Connect server needs:
+// protobuf and JSON, which also write a [Batch] from shared bytes.
+func Codecs() []connect.Codec {
+	// A client of a newer version may send fields that this one does not know,
+	// in JSON as in protobuf.
+	jsonCodec := connectproto.NewJSONCodec()
+	jsonCodec.UnmarshalOptions.DiscardUnknown = true
+	return []connect.Codec{
+		batchCodec{StableCodec: connectproto.NewBinaryCodec(), write: (*Batch).WriteProto},
+		batchCodec{StableCodec: jsonCodec, write: (*Batch).WriteJSON},
+	}
+}
+
+type batchCodec struct {
+	connect.StableCodec
+	write func(*Batch, io.Writer) error
+}
+
+// MarshalWrite implements [connect.Codec].
+func (c batchCodec) MarshalWrite(ctx context.Context, dst io.Writer, message any) error {
+	if batch, ok := message.(*Batch); ok {
+		return c.write(batch, dst)
+	}
+	return c.StableCodec.MarshalWrite(ctx, dst, message)
+}
+
+// WriteProto writes the batch as one SubscribeResponse in protobuf. Encoded
+// messages with only repeated fields are joined by writing them one after the
+// other (protobuf encoding, "last one wins" does not apply to repeated fields).
+func (b *Batch) WriteProto(dst io.Writer) error {
+	for _, f := range b.Frames {
+		if _, err := dst.Write(f.Bytes(FormatProto, encodeProto)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WriteJSON writes the batch as one SubscribeResponse in protobuf JSON.
+func (b *Batch) WriteJSON(dst io.Writer) error {
+	if b.IsNotice() {
+		_, err := dst.Write(b.Frames[0].Bytes(FormatProtoJSON, encodeProtoJSON))
+		return err
+	}
+	separator := `{"messages":[`
+	for _, f := range b.Frames {
+		if _, err := io.WriteString(dst, separator); err != nil {
+			return err
+		}
+		if _, err := dst.Write(f.Bytes(FormatProtoJSON, encodeProtoJSON)); err != nil {
+			return err
+		}
+		separator = ","
+	}
+	_, err := io.WriteString(dst, "]}")
+	return err
+}
+
+func encodeProto(f *Frame) []byte {
+	b, err := proto.Marshal(f.Response())
+	mustEncode(err)
+	return b
+}
+
+func encodeProtoJSON(f *Frame) []byte {
+	var message proto.Message = f.Notice
+	if f.Message != nil {
+		message = toProto(f.Message)
+	}
+	b, err := protojson.Marshal(message)
+	mustEncode(err)
+	// protojson varies its spaces from build to build; without them the bytes
+	// are the same everywhere.
+	var compact bytes.Buffer
+	mustEncode(json.Compact(&compact, b))
+	return compact.Bytes()
+}
+
+// mustEncode holds that what the service accepted can be encoded: the only
+// errors of protobuf here are text that is not UTF-8, which is refused on entry.
+func mustEncode(err error) {
+	if err != nil {
+		panic("encode frame: " + err.Error())
+	}
+}

@@ -1,0 +1,82 @@
+package service
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+
+	"millrace.dev/engine"
+	millracev1 "millrace.dev/gen/millrace/v1"
+)
+
+// Format is a form in which a wire writes frames.
+type Format uint8
+
+// The formats. The service encodes the first two, adapters the others.
+const (
+	FormatProto     Format = iota // SubscribeResponse in protobuf
+	FormatProtoJSON               // for a message, its JSON; for a notice, SubscribeResponse's
+	FormatWebSocket               // a JSON text frame of the plain WebSocket wire
+	FormatSSE                     // an event block of the SSE wire, without id
+	FormatSSEID                   // the same with the id of a one-channel stream
+	FormatEnvelope                // an event block with the channel inside
+	FormatEnvelopeID
+	formats
+)
+
+// Frame is one message or one notice, ready to be sent to any number of
+// sessions. It is encoded at most once in each format, when it is first needed.
+type Frame struct {
+	// Set once. Either Message or Notice is set.
+	Message *engine.Message
+	Notice  *millracev1.SubscribeResponse
+
+	mu      sync.Mutex // held while encoding
+	encoded [formats]atomic.Pointer[[]byte]
+}
+
+func newMessageFrame(m *engine.Message) *Frame { return &Frame{Message: m} }
+
+func newNotice(notice *millracev1.SubscribeResponse) *Frame { return &Frame{Notice: notice} }
+
+// size is about how many bytes the frame takes on a wire.
+func (f *Frame) size() int {
+	if f.Message != nil {
+		return f.Message.Size()
+	}
+	return 64 + proto.Size(f.Notice)
+}
+
+// Bytes returns the frame in a format, from encode if nobody has asked before.
+// The result is shared and must not be modified.
+func (f *Frame) Bytes(format Format, encode func(*Frame) []byte) []byte {
+	if b := f.encoded[format].Load(); b != nil {
+		return *b
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if b := f.encoded[format].Load(); b != nil {
+		return *b
+	}
+	b := encode(f)
+	f.encoded[format].Store(&b)
+	return b
+}
+
+// Response is the frame as the API's type. It is made anew at each call.
+func (f *Frame) Response() *millracev1.SubscribeResponse {
+	if f.Notice != nil {
+		return f.Notice
+	}
+	return &millracev1.SubscribeResponse{Messages: []*millracev1.Message{toProto(f.Message)}}
+}
+
+// Batch is what the Subscribe method passes to the stream's Send: a run of
+// messages, or one notice.
+type Batch struct {
+	Frames []*Frame
+}
+
+// IsNotice reports whether the batch is one notice.
+func (b *Batch) IsNotice() bool { return len(b.Frames) == 1 && b.Frames[0].Notice != nil }

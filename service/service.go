@@ -1,0 +1,231 @@
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"connectrpc.com/grpcreflect/v2"
+
+	"millrace.dev/auth"
+	"millrace.dev/engine"
+	"millrace.dev/gen/grpc/health/v1/healthv1connect"
+	millracev1 "millrace.dev/gen/millrace/v1"
+	"millrace.dev/gen/millrace/v1/millracev1connect"
+)
+
+// Service is one node. Its methods are safe for concurrent use.
+type Service struct {
+	// Set once.
+	config   Config
+	rules    rules
+	node     string
+	engine   engine.Engine
+	hub      *hub
+	presence *presence
+	health   *health
+	server   *connect.Server
+
+	mu       sync.RWMutex
+	sessions map[string]*Session // by token; nil once closed
+	draining error               // why no session is opened, once that is so
+	open     sync.WaitGroup      // sessions that are open
+}
+
+// New starts a node on an engine. The caller closes it.
+func New(ctx context.Context, start engine.Open, config Config) (*Service, error) {
+	if err := config.Check(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	config = config.withDefaults()
+	s := &Service{
+		config:   config,
+		rules:    config.Rules,
+		node:     rand.Text()[:10],
+		hub:      newHub(),
+		presence: newPresence(),
+		sessions: map[string]*Session{},
+	}
+	started, err := start(ctx, s.hub.deliver)
+	if err != nil {
+		return nil, fmt.Errorf("start engine: %w", err)
+	}
+	s.engine = started
+	s.server = connect.NewServer(s.protect, s.identify, s.serveSubscribe)
+	s.health = newHealth(millracev1connect.RealtimeServiceName, millracev1connect.AdminServiceName)
+	millracev1connect.RegisterRealtimeServiceHandler(s.server, s)
+	millracev1connect.RegisterAdminServiceHandler(s.server, &admin{s})
+	healthv1connect.RegisterHealthHandler(s.server, s.health)
+	grpcreflect.Register(s.server)
+	return s, nil
+}
+
+// Server is the Connect server, for adapters that are transports of it.
+func (s *Service) Server() *connect.Server { return s.server }
+
+// Mount serves Connect, gRPC and gRPC-Web on mux.
+func (s *Service) Mount(mux connecthttp.ServeMux) {
+	connecthttp.Mount(mux, s.server,
+		connecthttp.WithCodecs(Codecs()...),
+		connecthttp.WithReadMaxBytes(s.RequestBytes()),
+		connecthttp.WithCompressMinBytes(1<<10),
+		connecthttp.WithConditionalOptions(func(spec connect.Spec) []connecthttp.Option {
+			if spec.StreamType == connect.StreamTypeServer {
+				// Compressing every message anew for every subscriber costs two to
+				// three times the rest of the delivery.
+				return []connecthttp.Option{connecthttp.WithCompressors()}
+			}
+			return nil
+		}))
+}
+
+// RequestBytes is the largest request that can be one valid message: JSON may
+// spell each byte of a payload with six characters.
+func (s *Service) RequestBytes() int { return 6*s.config.Limits.PayloadBytes + 64<<10 }
+
+// Limits are the limits in force, with defaults filled in.
+func (s *Service) Limits() Limits { return s.config.Limits }
+
+// Drain ends every session with the advice to come back elsewhere, and opens no
+// new ones. The times of coming back are spread over the window. It returns
+// when all sessions are gone, or with ctx.
+func (s *Service) Drain(ctx context.Context, window time.Duration) error {
+	s.health.set(false)
+	s.mu.Lock()
+	s.draining = refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(window)
+	sessions := s.all()
+	s.mu.Unlock()
+	for _, session := range sessions {
+		after := mathrand.N(max(window, time.Millisecond))
+		session.finish(refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(after))
+	}
+	gone := make(chan struct{})
+	go func() { // ends with the last session, which Close ends at the latest
+		s.open.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("sessions are still open: %w", ctx.Err())
+	}
+}
+
+// Close ends what is left and stops the engine.
+func (s *Service) Close() error {
+	s.health.set(false)
+	s.mu.Lock()
+	s.draining = engine.ErrClosed
+	sessions := s.all()
+	s.mu.Unlock()
+	for _, session := range sessions {
+		session.finish(engine.ErrClosed)
+	}
+	return s.engine.Close()
+}
+
+// all lists the open sessions. Called under mu.
+func (s *Service) all() []*Session {
+	sessions := make([]*Session, 0, len(s.sessions))
+	for _, session := range s.sessions {
+		sessions = append(sessions, session)
+	}
+	return sessions
+}
+
+// register makes a session known, or refuses it while draining.
+func (s *Service) register(session *Session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining != nil {
+		return s.draining
+	}
+	s.open.Add(1)
+	s.sessions[session.token] = session
+	return nil
+}
+
+func (s *Service) unregister(session *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, session.token)
+	s.open.Done()
+}
+
+// session finds a live session by its token.
+func (s *Service) session(token string) (*Session, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if session := s.sessions[token]; session != nil {
+		return session, nil
+	}
+	return nil, refuse(millracev1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND, "session_token", "no live session has this token")
+}
+
+// Ready reports why the node cannot serve: it is draining, or a message does not
+// make its way through engine and hub within the time that ctx leaves.
+func (s *Service) Ready(ctx context.Context) error {
+	s.mu.RLock()
+	draining := s.draining
+	s.mu.RUnlock()
+	if draining != nil {
+		return draining
+	}
+	return s.probe(ctx)
+}
+
+// probe sends a message through the real path and waits for it.
+func (s *Service) probe(ctx context.Context) error {
+	session := newSession(s, auth.Identity{}, s.config.Limits.HeartbeatDefault)
+	defer session.close()
+	name := reserved + "ready." + session.id
+	sub := newSubscription(session, subKey{name: name})
+	if _, err := s.openChannel(ctx, sub, &millracev1.Subscription{Channel: name}); err != nil {
+		return err
+	}
+	if err := session.insert(sub); err != nil {
+		return err
+	}
+	if err := s.engine.Broadcast(ctx, &engine.Message{Channel: name, Time: time.Now(), Ephemeral: true}); err != nil {
+		return err
+	}
+	for {
+		frames, err := session.next(ctx)
+		for _, f := range frames {
+			if f.Message != nil {
+				return nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// protect keeps a panic in one call from ending the process, and makes every
+// error the one that clients understand.
+func (s *Service) protect(next connect.ServerFunc) connect.ServerFunc {
+	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				if r == http.ErrAbortHandler {
+					panic(r)
+				}
+				err = asConnect(fmt.Errorf("panic in %s: %v", spec.Procedure, r))
+			}
+		}()
+		err = next(ctx, spec, stream)
+		if end, ok := errors.AsType[*refusal](context.Cause(ctx)); ok {
+			err = end
+		}
+		return asConnect(err)
+	}
+}

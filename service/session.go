@@ -1,0 +1,399 @@
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"millrace.dev/auth"
+	"millrace.dev/channel"
+	millracev1 "millrace.dev/gen/millrace/v1"
+)
+
+// Session is one client's stay: its subscriptions, and the order in which they
+// are read. It holds no messages; they wait in the topics that all share.
+type Session struct {
+	// Set once.
+	id, token string
+	service   *Service
+	identity  auth.Identity
+	protocol  string
+	peer      string
+	client    string
+	started   time.Time
+	heartbeat time.Duration
+	budget    int64 // most bytes pending before a subscription falls behind
+
+	wake    chan struct{} // holds one token if there is something to read
+	pending atomic.Int64  // bytes that live subscriptions have not passed
+
+	// commands is held while subscriptions change; it is never held while
+	// waiting for the client.
+	commands sync.Mutex
+
+	mu      sync.Mutex
+	subs    map[subKey]*subscription
+	queue   []*subscription     // to be read
+	notices []*Frame            // to be sent before anything else
+	present map[string]struct{} // channels that the session is present in
+	end     error               // why the session ends, once it does
+
+	// Owned by the goroutine that calls next.
+	work  []*subscription // taken from queue, in the order of their turns
+	batch batch
+	timer *time.Timer
+}
+
+// newSession makes a session with its first notice. Only register makes it
+// known to others.
+func newSession(s *Service, identity auth.Identity, heartbeat time.Duration) *Session {
+	return &Session{
+		id: rand.Text()[:16], token: rand.Text(),
+		service: s, identity: identity,
+		started: time.Now(), heartbeat: heartbeat, budget: int64(s.config.Limits.PendingBytes),
+		wake: make(chan struct{}, 1), subs: map[subKey]*subscription{},
+	}
+}
+
+// user is the member name of the session in presence.
+func (s *Session) user() string {
+	if s.identity.User == "" {
+		return s.id
+	}
+	return s.identity.User
+}
+
+func (s *Session) ready() *Frame {
+	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Ready{Ready: &millracev1.Ready{
+		Session:           s.id,
+		SessionToken:      s.token,
+		User:              s.identity.User,
+		HeartbeatInterval: durationpb.New(s.heartbeat),
+	}}})
+}
+
+// subscribe adds a channel or pattern. A nil answer without an error means that
+// it was there already.
+func (s *Session) subscribe(ctx context.Context, request *millracev1.Subscription) (*millracev1.Subscribed, error) {
+	name := request.GetChannel()
+	if err := s.service.checkSubscription(s.identity, request); err != nil {
+		return nil, err
+	}
+	s.commands.Lock()
+	defer s.commands.Unlock()
+	if request.GetPresence() {
+		if err := s.watch(name); err != nil {
+			return nil, err
+		}
+	}
+	key := subKey{name: name}
+	if found, err := s.has(key); found || err != nil {
+		return nil, err
+	}
+	sub := newSubscription(s, key)
+	open := s.service.openChannel
+	if channel.IsPattern(name) {
+		open = s.service.openPattern
+	}
+	subscribed, err := open(ctx, sub, request)
+	if err != nil {
+		return nil, err
+	}
+	return subscribed, s.insert(sub)
+}
+
+// watch adds the presence of a channel. Called under commands.
+func (s *Session) watch(name string) error {
+	key := subKey{name: name, presence: true}
+	if found, err := s.has(key); found || err != nil {
+		return err
+	}
+	sub := newSubscription(s, key)
+	s.service.presence.watch(sub, name)
+	return s.insert(sub)
+}
+
+// newSubscription makes a subscription that waits to be inserted: until then it
+// counts as queued, so that its topic does not queue it.
+func newSubscription(s *Session, key subKey) *subscription {
+	sub := &subscription{key: key, session: s}
+	sub.queued.Store(true)
+	return sub
+}
+
+// has reports whether the session has a subscription already, or why it can
+// have no other.
+func (s *Session) has(key subKey) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, found := s.subs[key]; found {
+		return true, nil
+	}
+	if limit := s.service.config.Limits.Channels; len(s.subs) >= limit {
+		return false, over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "subscriptions", len(s.subs)+1, limit, "channels").on(key.name)
+	}
+	return false, nil
+}
+
+// insert hands a new subscription to the reader.
+func (s *Session) insert(sub *subscription) error {
+	s.mu.Lock()
+	if s.subs == nil {
+		s.mu.Unlock()
+		sub.feed.leave()
+		return s.reason()
+	}
+	s.subs[sub.key] = sub
+	s.mu.Unlock()
+	s.enqueue(sub)
+	return nil
+}
+
+// unsubscribe removes a channel or pattern, and its presence.
+func (s *Session) unsubscribe(name string) {
+	s.commands.Lock()
+	defer s.commands.Unlock()
+	s.remove(subKey{name: name, presence: true})
+	if s.remove(subKey{name: name}) {
+		s.notice(unsubscribedNotice(name, nil))
+	}
+}
+
+// drop ends one subscription for a reason that the client did not give.
+func (s *Session) drop(sub *subscription, why *millracev1.ErrorInfo) {
+	s.commands.Lock()
+	defer s.commands.Unlock()
+	if s.remove(sub.key) {
+		s.notice(unsubscribedNotice(sub.key.name, why))
+	}
+}
+
+// remove takes a subscription out. Called under commands.
+func (s *Session) remove(key subKey) bool {
+	s.mu.Lock()
+	sub, found := s.subs[key]
+	delete(s.subs, key)
+	s.mu.Unlock()
+	if found {
+		sub.close()
+	}
+	return found
+}
+
+// close ends a subscription: its feed sees nothing more, and what waited for it
+// waits no longer.
+func (sub *subscription) close() {
+	sub.removed.Store(true)
+	sub.feed.leave()
+	sub.topic.mu.Lock()
+	defer sub.topic.mu.Unlock()
+	sub.fallBack(sub.topic.tail)
+}
+
+func unsubscribedNotice(name string, why *millracev1.ErrorInfo) *Frame {
+	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Unsubscribed{
+		Unsubscribed: &millracev1.Unsubscribed{Channel: name, Error: why},
+	}})
+}
+
+// notice sends a frame before everything that is not yet taken by the reader.
+func (s *Session) notice(f *Frame) {
+	s.mu.Lock()
+	s.notices = append(s.notices, f)
+	s.mu.Unlock()
+	s.awake()
+}
+
+// enqueue has the reader look at a subscription. Its queued flag is set.
+func (s *Session) enqueue(sub *subscription) {
+	s.mu.Lock()
+	s.queue = append(s.queue, sub)
+	s.mu.Unlock()
+	s.awake()
+}
+
+func (s *Session) awake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// finish ends the session for a reason: what is pending now is sent, as far as
+// one batch holds it, then the reason.
+func (s *Session) finish(reason error) {
+	s.mu.Lock()
+	if s.end == nil {
+		s.end = reason
+	}
+	s.mu.Unlock()
+	s.awake()
+}
+
+func (s *Session) reason() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end
+}
+
+// next waits for something to send. It returns frames, an error, or both: the
+// frames are then the last. They are valid until the next call.
+func (s *Session) next(ctx context.Context) ([]*Frame, error) {
+	for {
+		if err := s.collect(ctx); err != nil || len(s.batch.frames) > 0 {
+			return s.batch.frames, err
+		}
+		if err := s.wait(ctx); err != nil || len(s.batch.frames) > 0 {
+			return s.batch.frames, err
+		}
+	}
+}
+
+// collect fills the batch: notices first, then each subscription in turn. One
+// that has more than fits goes to the end of the line.
+func (s *Session) collect(ctx context.Context) error {
+	clear(s.batch.frames)
+	s.batch.frames, s.batch.bytes = s.batch.frames[:0], 0
+	s.mu.Lock()
+	s.batch.add(s.notices...)
+	s.notices = nil
+	s.work = append(s.work, s.queue...)
+	clear(s.queue)
+	s.queue = s.queue[:0]
+	end := s.end
+	s.mu.Unlock()
+	read := 0
+	for ; read < len(s.work) && !s.batch.full(); read++ {
+		sub := s.work[read]
+		sub.queued.Store(false)
+		more, err := sub.read(ctx, &s.batch)
+		if err != nil {
+			return err
+		}
+		if more && !sub.queued.Swap(true) {
+			s.work = append(s.work, sub)
+		}
+	}
+	left := copy(s.work, s.work[read:])
+	clear(s.work[left:])
+	s.work = s.work[:left]
+	return end
+}
+
+// wait returns when there may be something to send; at a heartbeat, there is.
+func (s *Session) wait(ctx context.Context) error {
+	if len(s.work) > 0 {
+		return ctx.Err()
+	}
+	s.setTimer()
+	select {
+	case <-s.wake:
+		return nil
+	case <-s.timer.C:
+		if s.expired() {
+			return refuse(millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED, "", "the credentials have expired")
+		}
+		s.batch.add(heartbeatFrame)
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+var heartbeatFrame = newNotice(&millracev1.SubscribeResponse{
+	Notice: &millracev1.SubscribeResponse_Heartbeat{Heartbeat: &millracev1.Heartbeat{}},
+})
+
+func (s *Session) setTimer() {
+	d := s.heartbeat
+	if !s.identity.Expires.IsZero() {
+		d = min(d, max(time.Until(s.identity.Expires), 0))
+	}
+	if s.timer == nil {
+		s.timer = time.NewTimer(d)
+		return
+	}
+	s.timer.Reset(d)
+}
+
+func (s *Session) expired() bool {
+	return !s.identity.Expires.IsZero() && !time.Now().Before(s.identity.Expires)
+}
+
+// enter makes the session present in a channel.
+func (s *Session) enter(name string, data *millracev1.Payload) (*millracev1.PresenceVersion, error) {
+	s.commands.Lock()
+	defer s.commands.Unlock()
+	s.mu.Lock()
+	if s.subs == nil {
+		defer s.mu.Unlock()
+		return nil, s.end
+	}
+	if s.present == nil {
+		s.present = map[string]struct{}{}
+	}
+	_, already := s.present[name]
+	if limit := s.service.config.Limits.Channels; !already && len(s.present) >= limit {
+		s.mu.Unlock()
+		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "channel", len(s.present)+1, limit, "channels").on(name)
+	}
+	s.present[name] = struct{}{}
+	s.mu.Unlock()
+	return s.service.presence.enter(name, s.user(), s.id, data), nil
+}
+
+// isPresent reports whether the session entered a channel.
+func (s *Session) isPresent(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, found := s.present[name]
+	return found
+}
+
+// leave ends the session's presence in a channel.
+func (s *Session) leave(name string) *millracev1.PresenceVersion {
+	s.commands.Lock()
+	defer s.commands.Unlock()
+	s.mu.Lock()
+	delete(s.present, name)
+	s.mu.Unlock()
+	return s.service.presence.leave(name, s.user(), s.id)
+}
+
+// close ends all that the session has. Only the goroutine that calls next may
+// call it, and next no more.
+func (s *Session) close() {
+	s.finish(refuse(millracev1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND, "session_token", "the session has ended"))
+	s.commands.Lock()
+	defer s.commands.Unlock()
+	s.mu.Lock()
+	subs, present := s.subs, s.present
+	s.subs, s.present, s.queue, s.notices = nil, nil, nil, nil
+	s.mu.Unlock()
+	for _, sub := range subs {
+		sub.close()
+	}
+	for name := range present {
+		s.service.presence.leave(name, s.user(), s.id)
+	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+// names are the channels and patterns that the session is subscribed to.
+func (s *Session) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for key := range s.subs {
+		if !key.presence {
+			names = append(names, key.name)
+		}
+	}
+	return names
+}

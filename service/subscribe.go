@@ -1,0 +1,177 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"connectrpc.com/connect/v2"
+
+	"millrace.dev/auth"
+	"millrace.dev/channel"
+	millracev1 "millrace.dev/gen/millrace/v1"
+	"millrace.dev/gen/millrace/v1/millracev1connect"
+)
+
+const (
+	minHeartbeat = time.Second
+	maxHeartbeat = 5 * time.Minute
+)
+
+// serveSubscribe is the innermost interceptor: it serves the Subscribe method on
+// the untyped stream, which can send a [Batch] of shared frames, and leaves all
+// other methods to their generated handlers.
+func (s *Service) serveSubscribe(next connect.ServerFunc) connect.ServerFunc {
+	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
+		if spec.Procedure != millracev1connect.RealtimeServiceSubscribeProcedure {
+			return next(ctx, spec, stream)
+		}
+		var request millracev1.SubscribeRequest
+		if err := stream.Receive(&request); err != nil {
+			return err
+		}
+		return s.subscribe(ctx, &request, stream)
+	}
+}
+
+// Subscribe implements the generated handler, which serveSubscribe stands before.
+func (s *Service) Subscribe(context.Context, *millracev1.SubscribeRequest, millracev1connect.RealtimeServiceSubscribeServerStream) error {
+	return refuse(millracev1.ErrorReason_ERROR_REASON_INTERNAL, "", "subscribe is served by the interceptor")
+}
+
+// subscribe runs a session to its end.
+func (s *Service) subscribe(ctx context.Context, request *millracev1.SubscribeRequest, stream connect.ServerStream) error {
+	session, err := s.openSession(ctx, request)
+	if err != nil {
+		return err
+	}
+	defer s.unregister(session)
+	defer session.close()
+	if err := session.subscribeAll(ctx, request.GetSubscriptions(), request.GetCursor()); err != nil {
+		return err
+	}
+	for {
+		frames, end := session.next(ctx)
+		if err := send(stream, frames); err != nil {
+			return err
+		}
+		if end != nil {
+			return end
+		}
+	}
+}
+
+// openSession makes a session and makes it known.
+func (s *Service) openSession(ctx context.Context, request *millracev1.SubscribeRequest) (*Session, error) {
+	if n := len(request.GetClient()); n > maxClientBytes {
+		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, "client", n, maxClientBytes, "bytes")
+	}
+	heartbeat := s.config.Limits.HeartbeatDefault
+	if d := request.GetHeartbeatInterval(); d != nil {
+		heartbeat = min(max(d.AsDuration(), minHeartbeat), maxHeartbeat)
+	}
+	session := newSession(s, identityOf(ctx), heartbeat)
+	session.client = request.GetClient()
+	if info, ok := connect.CallInfoForServerContext(ctx); ok {
+		session.protocol, session.peer = info.Protocol, info.PeerAddr
+	}
+	session.notices = []*Frame{session.ready()}
+	return session, s.register(session)
+}
+
+// subscribeAll adds what the client asked for when it opened the session; all
+// or nothing.
+func (s *Session) subscribeAll(ctx context.Context, requests []*millracev1.Subscription, cursorText string) error {
+	from, err := ParseCursor(cursorText)
+	if err != nil {
+		return err
+	}
+	for _, request := range requests {
+		if _, err := s.subscribe(ctx, from.resume(request)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send passes frames to the stream: runs of messages as one batch each, notices
+// one by one.
+func send(stream connect.ServerStream, frames []*Frame) error {
+	for len(frames) > 0 {
+		n := 1
+		for frames[0].Message != nil && n < len(frames) && frames[n].Message != nil {
+			n++
+		}
+		if err := stream.Send(&Batch{Frames: frames[:n]}); err != nil {
+			return err
+		}
+		frames = frames[n:]
+	}
+	return nil
+}
+
+// checkSubscription reports why a subscription cannot be.
+func (s *Service) checkSubscription(identity auth.Identity, request *millracev1.Subscription) error {
+	name := request.GetChannel()
+	if err := allow(identity, auth.Subscribe, name); err != nil {
+		return err
+	}
+	isPattern := channel.IsPattern(name)
+	switch {
+	case isPattern && !s.rules.allowsPattern(name):
+		return refuse(millracev1.ErrorReason_ERROR_REASON_NOT_ENABLED, "channel", "the rules do not allow patterns here").on(name)
+	case isPattern && request.GetRecent() > 0:
+		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "recent", "recent: not for a pattern").on(name)
+	case isPattern && request.GetPresence():
+		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "presence", "presence: not for a pattern").on(name)
+	case request.GetRecent() > 0 && request.GetSince() != nil:
+		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "recent", "recent: not together with since").on(name)
+	case !isPattern && len(request.GetSeen()) > 0:
+		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "seen", "seen: only for a pattern").on(name)
+	case request.GetPresence():
+		return s.checkWatch(identity, name)
+	}
+	return nil
+}
+
+// UpdateSubscription implements the API.
+func (s *Service) UpdateSubscription(ctx context.Context, request *millracev1.UpdateSubscriptionRequest) (*millracev1.UpdateSubscriptionResponse, error) {
+	session, err := s.sessionOf(ctx, request.GetSessionToken())
+	if err != nil {
+		return nil, err
+	}
+	from, err := ParseCursor(request.GetCursor())
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range request.GetRemove() {
+		session.unsubscribe(name)
+	}
+	response := &millracev1.UpdateSubscriptionResponse{}
+	for _, add := range request.GetAdd() {
+		subscribed, err := session.subscribe(ctx, from.resume(add))
+		switch {
+		case err != nil:
+			response.Errors = append(response.Errors, asRefusal(err).on(printable(add.GetChannel())).info)
+		case subscribed != nil:
+			response.Subscribed = append(response.Subscribed, subscribed)
+		}
+	}
+	return response, nil
+}
+
+// sessionOf finds the session that a call is about: by the token in the request
+// or, for commands on the session's own connection, in the header. The caller
+// must be the user who opened it.
+func (s *Service) sessionOf(ctx context.Context, token string) (*Session, error) {
+	if info, ok := connect.CallInfoForServerContext(ctx); ok && token == "" {
+		token = info.RequestHeader().Get(HeaderSession)
+	}
+	session, err := s.session(token)
+	if err != nil {
+		return nil, err
+	}
+	if session.identity.User != identityOf(ctx).User {
+		return nil, refuse(millracev1.ErrorReason_ERROR_REASON_FORBIDDEN, "session_token", "the session belongs to another user")
+	}
+	return session, nil
+}

@@ -1,0 +1,149 @@
+package service
+
+import (
+	"context"
+	"sync/atomic"
+)
+
+// maxBatchBytes is about how much one batch holds: enough to make its write
+// worth while, little enough to keep sessions fair to each other.
+const maxBatchBytes = 64 << 10
+
+// subscription is a session's view of a topic. It is either live, walking the
+// topic's list behind its cursor, or behind, while its feed reads from
+// elsewhere until it can walk the list again.
+type subscription struct {
+	// Set once.
+	key     subKey
+	session *Session
+	feed    feed
+	topic   *topic
+
+	index int // in topic.subs; guarded by topic.mu
+
+	// cursor is the last node that was passed, nil when the topic's frames are
+	// not kept for this subscription. The session's reader moves it on; all else
+	// happens under topic.mu.
+	cursor  atomic.Pointer[node]
+	queued  atomic.Bool // in one of the session's lists, to be read
+	removed atomic.Bool
+
+	behind bool // owned by the session's reader
+}
+
+// subKey tells the subscriptions of a session apart.
+type subKey struct {
+	name     string // channel or pattern
+	presence bool   // who is present, rather than the messages
+}
+
+// feed is what a subscription shows of its topic. Only the session's reader
+// calls it.
+type feed interface {
+	// accept takes the next frame of the topic. It returns false, having taken
+	// nothing, if something is missing before it.
+	accept(f *Frame, b *batch) bool
+	// catchUp adds what comes before the topic's frames, and makes the
+	// subscription live, from the place where the two meet. It returns false to
+	// be called again, with room in the batch.
+	catchUp(ctx context.Context, b *batch) (live bool, err error)
+	// leave ends the subscription's place in the topic.
+	leave()
+}
+
+// batch is what a session sends next.
+type batch struct {
+	frames []*Frame
+	bytes  int
+}
+
+func (b *batch) add(frames ...*Frame) {
+	for _, f := range frames {
+		b.frames = append(b.frames, f)
+		b.bytes += f.size()
+	}
+}
+
+func (b *batch) full() bool { return b.bytes >= maxBatchBytes }
+
+// goLive makes the topic's frames from now on wait for the subscription. It
+// does nothing and returns false if caughtUp, called under topic.mu, does.
+func (sub *subscription) goLive(caughtUp func(*topic) bool) bool {
+	t := sub.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !caughtUp(t) {
+		return false
+	}
+	sub.cursor.Store(t.tail)
+	return true
+}
+
+// notify says that n was appended. The topic calls it under its lock.
+func (sub *subscription) notify(n *node, size int) {
+	at := sub.cursor.Load()
+	if at == nil {
+		return // the reader is at work and will find n
+	}
+	s := sub.session
+	pending := s.pending.Add(int64(size))
+	if pending > s.budget && n.bytes-at.bytes > uint64(size) {
+		sub.fallBack(n)
+	}
+	if !sub.queued.Swap(true) {
+		s.enqueue(sub)
+	}
+}
+
+// fallBack lets go of the topic's frames up to n, the tail. Called under
+// topic.mu.
+func (sub *subscription) fallBack(n *node) {
+	if at := sub.cursor.Swap(nil); at != nil {
+		sub.session.pending.Add(-int64(n.bytes - at.bytes))
+	}
+}
+
+// read adds what the subscription has to show. It returns true if there is
+// more than the batch has room for.
+func (sub *subscription) read(ctx context.Context, b *batch) (more bool, err error) {
+	for !sub.removed.Load() {
+		at := sub.cursor.Load()
+		if at == nil || sub.behind {
+			sub.behind = true
+			live, err := sub.feed.catchUp(ctx, b)
+			if err != nil || !live {
+				return err == nil, err
+			}
+			sub.behind = false
+			continue
+		}
+		if more, ok := sub.walk(at, b); ok {
+			return more, nil
+		}
+	}
+	return false, nil
+}
+
+// walk passes the nodes behind at. It returns ok false if the subscription fell
+// behind, by an overflow or because the feed misses something.
+func (sub *subscription) walk(at *node, b *batch) (more, ok bool) {
+	n, complete := at, true
+	for next := n.next.Load(); next != nil && !b.full(); next = n.next.Load() {
+		if complete = sub.feed.accept(next.frame, b); !complete {
+			break
+		}
+		n = next
+	}
+	if !sub.cursor.CompareAndSwap(at, n) {
+		return false, false
+	}
+	sub.session.pending.Add(-int64(n.bytes - at.bytes))
+	if !complete {
+		t := sub.topic
+		t.mu.Lock()
+		sub.fallBack(t.tail)
+		t.mu.Unlock()
+		return false, false
+	}
+	return n.next.Load() != nil, true
+}
