@@ -57,7 +57,8 @@ func payloadToProto(p engine.Payload) *millracev1.Payload {
 	return nil
 }
 
-func payloadFromProto(p *millracev1.Payload) engine.Payload {
+// PayloadFromProto translates a payload of the API.
+func PayloadFromProto(p *millracev1.Payload) engine.Payload {
 	switch kind := p.GetKind().(type) {
 	case *millracev1.Payload_Json:
 		return engine.Payload{Kind: engine.JSON, Data: []byte(kind.Json)}
@@ -78,4 +79,30 @@ func positionToProto(p engine.Position) *millracev1.Position {
 
 func positionFromProto(p *millracev1.Position) engine.Position {
 	return engine.Position{Offset: p.GetOffset(), Epoch: p.GetEpoch()}
+}
+
+// MessageFromProto translates a message of the API, for wires that spell it
+// differently.
+func MessageFromProto(m *millracev1.Message) *engine.Message {
+	message := &engine.Message{
+		Channel:   m.GetChannel(),
+		Position:  positionFromProto(m.GetPosition()),
+		Previous:  m.GetPreviousOffset(),
+		ID:        m.GetId(),
+		Type:      m.GetType(),
+		Payload:   PayloadFromProto(m.GetPayload()),
+		Time:      m.GetPublishTime().AsTime(),
+		Publisher: m.GetPublisher(),
+		Headers:   m.GetHeaders(),
+		Key:       m.GetKey(),
+		TTL:       m.GetTtl().AsDuration(),
+		Ephemeral: m.GetEphemeral(),
+	}
+	if m.GetPreviousOffset() == 0 && message.Position.Offset > 0 {
+		message.Previous = message.Position.Offset - 1
+	}
+	if e := m.GetEntity(); e != nil {
+		message.Entity = &engine.Entity{Name: e.GetName(), ID: e.GetId(), Timestamp: e.GetTimestamp(), QueryKeys: e.GetQueryKeysJson()}
+	}
+	return message
 }

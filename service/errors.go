@@ -38,6 +38,16 @@ func over(reason millracev1.ErrorReason, field string, has, limit int, unit stri
 	return r
 }
 
+// Refuse makes the error of a request that an adapter cannot read.
+func Refuse(reason millracev1.ErrorReason, field, format string, args ...any) error {
+	return refuse(reason, field, format, args...)
+}
+
+// TooLarge makes the error of something that has more bytes than the limit.
+func TooLarge(field string, has, limit int) error {
+	return over(millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, field, has, limit, "bytes")
+}
+
 func (r *refusal) on(name string) *refusal {
 	r.info.Channel = name
 	return r

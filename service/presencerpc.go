@@ -140,7 +140,7 @@ func (s *Service) presentSession(ctx context.Context, token, name string, data *
 	if err := s.checkPresence(session.identity, auth.Presence, name); err != nil {
 		return nil, err
 	}
-	p := payloadFromProto(data)
+	p := PayloadFromProto(data)
 	if n := len(p.Data); n > maxPresenceBytes {
 		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, "data", n, maxPresenceBytes, "bytes").on(name)
 	}

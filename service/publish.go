@@ -106,7 +106,7 @@ func (s *Service) payload(request *millracev1.PublishRequest) (engine.Payload, e
 	if value, ok := request.GetData().(*millracev1.PublishRequest_Value); ok {
 		return s.checkPayload("value", structuredPayload(value.Value))
 	}
-	return s.checkPayload("payload", payloadFromProto(request.GetPayload()))
+	return s.checkPayload("payload", PayloadFromProto(request.GetPayload()))
 }
 
 // structuredPayload spells a structured value as JSON.

@@ -1,0 +1,78 @@
+// Package cors decides which web pages may use the server from a browser. The
+// browser wires ask it in two ways: [Policy.Allows] refuses handshakes and
+// streams, and [Policy.Handler] answers what browsers ask before they let a page
+// read a response.
+package cors
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	connectcors "connectrpc.com/cors"
+	"github.com/rs/cors"
+
+	"millrace.dev/service"
+)
+
+// Policy is the origins whose pages may use the server. Pages of the server's
+// own origin always may. The zero value allows no others.
+type Policy struct {
+	// Origins are such as "https://app.example.com" or
+	// "https://*.example.com", where "*" stands for one or more labels of the
+	// host. "*" alone allows every page, without cookies.
+	Origins []string
+	// Loopback allows the pages of every loopback address and port, for
+	// development.
+	Loopback bool
+}
+
+// preflightSeconds is how long browsers may remember an answer: two hours, the
+// most that Chromium does.
+const preflightSeconds = 7200
+
+// Allows reports whether a request may come from where it does. Programs that
+// are no browsers send no origin, and may.
+func (p Policy) Allows(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	parsed, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(parsed.Host, r.Host) || p.lists(origin)
+}
+
+// lists reports whether the policy names an origin.
+func (p Policy) lists(origin string) bool {
+	parsed, err := url.Parse(origin)
+	if err != nil || parsed.Host == "" {
+		return false
+	}
+	if p.Loopback && slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, parsed.Hostname()) {
+		return true
+	}
+	return slices.ContainsFunc(p.Origins, func(pattern string) bool {
+		before, after, wild := strings.Cut(strings.ToLower(pattern), "*")
+		origin := strings.ToLower(origin)
+		if !wild {
+			return origin == before
+		}
+		return len(origin) > len(before)+len(after) && strings.HasPrefix(origin, before) && strings.HasSuffix(origin, after)
+	})
+}
+
+// Handler lets the allowed pages call next.
+func (p Policy) Handler(next http.Handler) http.Handler {
+	return cors.New(cors.Options{
+		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) {
+			return p.Allows(r), nil
+		},
+		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodHead),
+		AllowedHeaders: append(connectcors.AllowedHeaders(),
+			service.HeaderAuthorization, service.HeaderSession, service.HeaderClient, "Idempotency-Key", "Last-Event-ID"),
+		ExposedHeaders:   connectcors.ExposedHeaders(),
+		AllowCredentials: !slices.Contains(p.Origins, "*"),
+		MaxAge:           preflightSeconds,
+	}).Handler(next)
+}

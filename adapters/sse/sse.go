@@ -1,0 +1,341 @@
+// Package sse serves Server-Sent Events, as a transport of the service's Connect
+// server: a stream is a call of Subscribe.
+//
+// A message is an event named by its channel, whose data is the payload as JSON
+// on one line; with ?format=envelope it is an unnamed event that has the channel
+// inside. Each has as its `id` an opaque cursor for all channels of the stream,
+// which the browser sends back when it reconnects. What is not a message has a
+// name that no channel can have.
+//
+// An EventSource gives up for ever on any answer but 200, so a reconnect is
+// always answered so, and errors come as events.
+package sse
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"millrace.dev/adapters/cors"
+	"millrace.dev/adapters/internal/browser"
+	"millrace.dev/adapters/internal/call"
+	"millrace.dev/engine"
+	millracev1 "millrace.dev/gen/millrace/v1"
+	"millrace.dev/gen/millrace/v1/millracev1connect"
+	"millrace.dev/service"
+)
+
+// Options configure the handler. The zero value works.
+type Options struct {
+	// Origins are the pages that may read the stream.
+	Origins cors.Policy
+	// Channels are what a request without ?channel= is subscribed to.
+	Channels []string
+}
+
+const (
+	writeTimeout = 10 * time.Second // a client that takes longer is cut
+	// Browsers come back after this time, each after its own.
+	minRetry = time.Second
+	maxRetry = 5 * time.Second
+)
+
+// New returns the handler.
+func New(s *service.Service, options Options) http.Handler {
+	return &handler{service: s, options: options}
+}
+
+type handler struct {
+	service *service.Service
+	options Options
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !h.options.Origins.Allows(r) {
+		http.Error(w, "the origin is not allowed", http.StatusForbidden)
+		return
+	}
+	s := &stream{handler: h, w: w, r: r, control: http.NewResponseController(w), cursor: &service.Cursor{}}
+	err := s.parse()
+	if err == nil {
+		err = h.service.Server().Call(r.Context(), millracev1connect.RealtimeServiceSubscribeProcedure, call.From(r, "sse", "json").Info(), s)
+	}
+	if err != nil && r.Context().Err() == nil {
+		s.end(err)
+	}
+}
+
+// stream is one response. It implements [connect.ServerStream]; only the
+// goroutine of the handler uses it.
+type stream struct {
+	handler *handler
+	w       http.ResponseWriter
+	r       *http.Request
+	control *http.ResponseController
+
+	request  *millracev1.SubscribeRequest // nil once received
+	resuming bool                         // the browser has been here before
+	envelope bool
+	started  bool // headers are sent
+
+	cursor *service.Cursor // where the stream is
+	sent   string          // text of the cursor that the client has
+	buffer []byte          // reused for each batch
+}
+
+// parse makes the request of the URL and the header that browsers add when they
+// come back.
+func (s *stream) parse() error {
+	query := s.r.URL.Query()
+	request := &millracev1.SubscribeRequest{Client: s.r.Header.Get(service.HeaderClient)}
+	s.request = request
+	switch query.Get("format") {
+	case "", "named":
+	case "envelope":
+		s.envelope = true
+	default:
+		return service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "format", "format: must be named or envelope")
+	}
+	recent, err := parseRecent(query.Get("recent"))
+	if err != nil {
+		return err
+	}
+	names := query["channel"]
+	if len(names) == 0 {
+		names = s.handler.options.Channels
+	}
+	for _, name := range names {
+		request.Subscriptions = append(request.Subscriptions, &millracev1.Subscription{Channel: name, Recent: recent})
+	}
+	last := s.r.Header.Get("Last-Event-ID")
+	s.resuming = last != ""
+	return s.resume(cmp.Or(last, query.Get("cursor")))
+}
+
+func parseRecent(text string) (uint32, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return 0, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "recent", "recent: not a number")
+	}
+	return uint32(n), nil
+}
+
+// resume continues where a cursor says. To a browser that comes back with one
+// that cannot be read, every channel has a gap: the stream must go on.
+func (s *stream) resume(text string) error {
+	if text == "" {
+		return nil
+	}
+	cursor, err := service.ParseCursor(text)
+	switch {
+	case err == nil:
+		s.cursor, s.request.Cursor = cursor, text
+	case !s.resuming:
+		return err
+	default:
+		for _, subscription := range s.request.GetSubscriptions() {
+			subscription.Recent = 0
+			subscription.Since = &millracev1.Position{Epoch: "?"}
+		}
+	}
+	return nil
+}
+
+// Receive implements [connect.ServerStream].
+func (s *stream) Receive(message any) error {
+	request, ok := message.(*millracev1.SubscribeRequest)
+	if s.request == nil || !ok {
+		return io.EOF
+	}
+	request.Subscriptions, request.Cursor, request.Client = s.request.GetSubscriptions(), s.request.GetCursor(), s.request.GetClient()
+	s.request = nil
+	return nil
+}
+
+// SendHeaders implements [connect.ServerStream].
+func (s *stream) SendHeaders() error {
+	s.start()
+	return s.control.Flush()
+}
+
+func (s *stream) start() {
+	if s.started {
+		return
+	}
+	s.started = true
+	header := s.w.Header()
+	header.Set("Content-Type", "text/event-stream; charset=utf-8")
+	header.Set("Cache-Control", "no-cache, no-store, no-transform")
+	header.Set("X-Accel-Buffering", "no") // nginx
+	s.w.WriteHeader(http.StatusOK)
+	s.buffer = fmt.Appendf(s.buffer, ": millrace\nretry: %d\n\n", retry().Milliseconds())
+}
+
+// retry is when a browser comes back: spread, so that not all come at once.
+func retry() time.Duration { return minRetry + mathrand.N(maxRetry-minRetry) }
+
+// Send implements [connect.ServerStream].
+func (s *stream) Send(message any) error {
+	batch, ok := message.(*service.Batch)
+	if !ok {
+		return errors.New("a stream of the service sends batches")
+	}
+	s.start()
+	for _, f := range batch.Frames {
+		if f.Message != nil {
+			s.message(f)
+		} else {
+			s.notice(f.Notice)
+		}
+	}
+	return s.flush()
+}
+
+// flush writes what is in the buffer at once.
+func (s *stream) flush() error {
+	defer func() { s.buffer = s.buffer[:0] }()
+	// Not every ResponseWriter has deadlines; where there is none, the server's
+	// own time-outs are left.
+	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if _, err := s.w.Write(s.buffer); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}
+
+// message appends an event. Where the stream has one channel, the cursor is the
+// message's own place, and even the id is the same bytes for all.
+func (s *stream) message(f *service.Frame) {
+	m := f.Message
+	if m.Ephemeral {
+		s.buffer = append(s.buffer, f.Bytes(s.format(false), encoder(s.envelope, false))...)
+		return
+	}
+	s.cursor.Set(m.Channel, m.Position)
+	if s.cursor.Len() == 1 {
+		s.sent = ""
+		s.buffer = append(s.buffer, f.Bytes(s.format(true), encoder(s.envelope, true))...)
+		return
+	}
+	s.sent = s.cursor.String()
+	s.buffer = appendLine(s.buffer, "id", s.sent)
+	s.buffer = append(s.buffer, f.Bytes(s.format(false), encoder(s.envelope, false))...)
+}
+
+func (s *stream) format(id bool) service.Format {
+	switch {
+	case s.envelope && id:
+		return service.FormatEnvelopeID
+	case s.envelope:
+		return service.FormatEnvelope
+	case id:
+		return service.FormatSSEID
+	}
+	return service.FormatSSE
+}
+
+func encoder(envelope, id bool) func(*service.Frame) []byte {
+	return func(f *service.Frame) []byte {
+		var b []byte
+		if id {
+			var cursor service.Cursor
+			cursor.Set(f.Message.Channel, f.Message.Position)
+			b = appendLine(b, "id", cursor.String())
+		}
+		if envelope {
+			b = browser.AppendMessage(append(b, "data: "...), f.Message)
+			return append(b, "\n\n"...)
+		}
+		b = appendLine(b, "event", f.Message.Channel)
+		b = browser.AppendData(append(b, "data: "...), f.Message.Payload)
+		return append(b, "\n\n"...)
+	}
+}
+
+func appendLine(b []byte, field, value string) []byte {
+	b = append(append(b, field...), ": "...)
+	return append(append(b, value...), '\n')
+}
+
+// notice appends an event of the stream itself, or moves the cursor.
+func (s *stream) notice(notice *millracev1.SubscribeResponse) {
+	switch n := notice.GetNotice().(type) {
+	case *millracev1.SubscribeResponse_Ready:
+		s.event("millrace.ready", map[string]any{
+			"session": n.Ready.GetSession(), "sessionToken": n.Ready.GetSessionToken(), "user": n.Ready.GetUser(),
+			"heartbeat": n.Ready.GetHeartbeatInterval().AsDuration().Milliseconds(),
+		})
+	case *millracev1.SubscribeResponse_Subscribed:
+		s.subscribed(n.Subscribed)
+	case *millracev1.SubscribeResponse_Unsubscribed:
+		s.unsubscribed(n.Unsubscribed)
+	case *millracev1.SubscribeResponse_Gap:
+		s.move(n.Gap.GetChannel(), n.Gap.GetPosition())
+		s.event("millrace.gap", browser.FromGap(n.Gap))
+	case *millracev1.SubscribeResponse_PresenceSnapshot:
+		s.event("millrace.presence", browser.FromSnapshot(n.PresenceSnapshot))
+	case *millracev1.SubscribeResponse_PresenceChanges:
+		s.event("millrace.presence", browser.FromChanges(n.PresenceChanges))
+	case *millracev1.SubscribeResponse_Heartbeat:
+		s.buffer = append(s.buffer, ": heartbeat\n\n"...)
+	}
+}
+
+// subscribed keeps the cursor of a channel that is resumed; what it missed is
+// still to come.
+func (s *stream) subscribed(n *millracev1.Subscribed) {
+	if !n.GetResumed() {
+		s.move(n.GetChannel(), n.GetPosition())
+	}
+	s.event("millrace.subscribed", browser.FromSubscribed(n))
+}
+
+func (s *stream) unsubscribed(n *millracev1.Unsubscribed) {
+	s.cursor.Remove(n.GetChannel())
+	body := map[string]any{"for": n.GetChannel()}
+	if n.GetError() != nil {
+		body["error"] = browser.FromErrorInfo(n.GetError())
+	}
+	s.event("millrace.unsubscribed", body)
+}
+
+func (s *stream) move(name string, p *millracev1.Position) {
+	s.cursor.Set(name, engine.Position{Epoch: p.GetEpoch(), Offset: p.GetOffset()})
+}
+
+// event appends an event of the stream itself, with the cursor if it has moved:
+// a checkpoint, so that even a client that has seen no message resumes.
+func (s *stream) event(name string, body any) {
+	if text := s.cursor.String(); s.cursor.Len() > 0 && text != s.sent {
+		s.sent = text
+		s.buffer = appendLine(s.buffer, "id", text)
+	}
+	s.buffer = appendLine(s.buffer, "event", name)
+	s.buffer = append(append(s.buffer, "data: "...), browser.Marshal(body)...)
+	s.buffer = append(s.buffer, "\n\n"...)
+}
+
+// end tells why the stream ends: as a status if nothing was sent and the client
+// is new, else as an event, with the time to come back after.
+func (s *stream) end(err error) {
+	if !s.started && !s.resuming {
+		browser.WriteError(s.w, err)
+		return
+	}
+	s.start()
+	e := browser.FromError(err)
+	if e.RetryAfter != nil {
+		s.buffer = fmt.Appendf(s.buffer, "retry: %d\n", max(*e.RetryAfter, 1))
+	}
+	s.event("millrace.error", e)
+	_ = s.flush() // the client is gone if this fails
+}

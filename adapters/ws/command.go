@@ -1,0 +1,186 @@
+package ws
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"millrace.dev/adapters/internal/browser"
+	millracev1 "millrace.dev/gen/millrace/v1"
+	"millrace.dev/service"
+)
+
+// plainCommand is a frame from the client. Which fields count depends on the
+// type.
+type plainCommand struct {
+	Type    string  `json:"type"`
+	ID      askedID `json:"id"`
+	Channel string  `json:"channel"`
+
+	// subscribe
+	Since    *browser.Position           `json:"since"` // history as well
+	Recent   uint32                      `json:"recent"`
+	OnGap    string                      `json:"onGap"`
+	Presence bool                        `json:"presence"`
+	Cursor   string                      `json:"cursor"`
+	Seen     map[string]browser.Position `json:"seen"`
+
+	// publish, enter, update
+	Data        json.RawMessage   `json:"data"`
+	Encoding    string            `json:"encoding"` // "text" or "base64"
+	ContentType string            `json:"contentType"`
+	MessageID   string            `json:"messageId"`
+	MessageType string            `json:"messageType"`
+	Key         string            `json:"key"`
+	Headers     map[string]string `json:"headers"`
+	Ephemeral   bool              `json:"ephemeral"`
+	TTL         uint64            `json:"ttl"` // ms
+	Expect      *browser.Position `json:"expect"`
+
+	// an entity event, with `id` for the entity's
+	Entity    *string         `json:"entity"`
+	Timestamp string          `json:"timestamp"`
+	QueryKeys json.RawMessage `json:"queryKeys"`
+
+	// history, presence, positions
+	Limit    uint32   `json:"limit"`
+	Page     string   `json:"page"`
+	Newest   bool     `json:"newest"`
+	Channels []string `json:"channels"`
+}
+
+// decodePlain reads a frame. What it returns with an error has the command's id,
+// if that could be read.
+func decodePlain(data []byte) (*plainCommand, error) {
+	c := &plainCommand{}
+	if !utf8.Valid(data) {
+		return c, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "frame", "frame: not valid UTF-8")
+	}
+	if err := json.Unmarshal(data, c); err != nil {
+		return &plainCommand{}, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, fieldOf(err), "%s: not a command: a JSON object with the fields of its type", fieldOf(err))
+	}
+	if string(c.ID) == "null" {
+		c.ID = nil
+	}
+	if !isScalar(c.ID) {
+		c.ID = nil
+		return c, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "id", "id: must be a number or a text of at most 64 bytes")
+	}
+	return c, nil
+}
+
+// maxAskedID bounds what is sent back as it came.
+const maxAskedID = 64 + len(`""`)
+
+// isScalar reports whether an id can be sent back: it is absent, or a number or
+// text of a decent size.
+func isScalar(id askedID) bool {
+	return id == nil || len(id) <= maxAskedID && id[0] != '{' && id[0] != '[' && id[0] != 't' && id[0] != 'f'
+}
+
+// fieldOf names the field that JSON decoding failed at.
+func fieldOf(err error) string {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+		return e.Field
+	}
+	return "frame"
+}
+
+// isEntityEvent reports whether the frame publishes a change of an entity: its
+// type and id are then the entity event's, not the command's.
+func (c *plainCommand) isEntityEvent() bool {
+	switch c.Type {
+	case "create", "update", "patch", "delete", "invalidate":
+		return c.Entity != nil
+	}
+	return false
+}
+
+var onGaps = map[string]millracev1.OnGap{
+	"":       millracev1.OnGap_ON_GAP_UNSPECIFIED,
+	"latest": millracev1.OnGap_ON_GAP_LATEST,
+	"oldest": millracev1.OnGap_ON_GAP_OLDEST,
+	"close":  millracev1.OnGap_ON_GAP_CLOSE,
+}
+
+// subscription is the command as the API's request.
+func (c *plainCommand) subscription() (*millracev1.Subscription, error) {
+	onGap, known := onGaps[c.OnGap]
+	if !known {
+		return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "onGap", "onGap: must be latest, oldest or close")
+	}
+	request := &millracev1.Subscription{
+		Channel: c.Channel, Since: c.Since.Proto(), Recent: c.Recent, OnGap: onGap, Presence: c.Presence,
+	}
+	for name, position := range c.Seen {
+		request.Seen = append(request.Seen, &millracev1.ChannelPosition{Channel: name, Position: position.Proto()})
+	}
+	return request, nil
+}
+
+// publication is the command as the API's request.
+func (c *plainCommand) publication() (*millracev1.PublishRequest, error) {
+	if c.Data == nil && c.Type == "" {
+		return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "type", "type: missing, and there is no data to publish")
+	}
+	payload, err := c.payload()
+	if err != nil {
+		return nil, err
+	}
+	request := &millracev1.PublishRequest{
+		Channel: c.Channel, Id: c.MessageID, Type: c.MessageType, Headers: c.Headers, Key: c.Key,
+		Ephemeral: c.Ephemeral, ExpectedPosition: c.Expect.Proto(),
+	}
+	if payload != nil {
+		request.Data = &millracev1.PublishRequest_Payload{Payload: payload}
+	}
+	if c.TTL > 0 {
+		request.Ttl = durationpb.New(time.Duration(min(c.TTL, maxMilliseconds)) * time.Millisecond)
+	}
+	if c.isEntityEvent() {
+		request.Type = c.Type
+		request.Entity = &millracev1.Entity{
+			Name: *c.Entity, Id: textOf(c.ID), Timestamp: c.Timestamp, QueryKeysJson: string(c.QueryKeys),
+		}
+	}
+	return request, nil
+}
+
+// maxMilliseconds is a hundred years: more would overflow.
+const maxMilliseconds = 100 * 365 * 24 * 60 * 60 * 1000
+
+// textOf is the entity's id, which may have come as a number.
+func textOf(id askedID) string {
+	var text string
+	if json.Unmarshal(id, &text) == nil {
+		return text
+	}
+	return string(id)
+}
+
+// payload is the data in the encoding that the frame says.
+func (c *plainCommand) payload() (*millracev1.Payload, error) {
+	var text string
+	switch {
+	case c.Data == nil:
+		return nil, nil //nolint:nilnil // no data is a valid payload
+	case c.Encoding == "":
+		return &millracev1.Payload{Kind: &millracev1.Payload_Json{Json: string(c.Data)}}, nil
+	case json.Unmarshal(c.Data, &text) != nil:
+		return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "data", "data: must be a text, because encoding is given")
+	case c.Encoding == "text":
+		return &millracev1.Payload{Kind: &millracev1.Payload_Text{Text: text}}, nil
+	case c.Encoding == "base64":
+		data, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+		if err != nil {
+			return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "data", "data: not base64")
+		}
+		return &millracev1.Payload{Kind: &millracev1.Payload_Binary{Binary: data}, ContentType: c.ContentType}, nil
+	}
+	return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "encoding", "encoding: must be text or base64")
+}

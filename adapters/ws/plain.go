@@ -1,0 +1,301 @@
+package ws
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+
+	"github.com/coder/websocket"
+
+	"millrace.dev/adapters/internal/browser"
+	millracev1 "millrace.dev/gen/millrace/v1"
+	"millrace.dev/gen/millrace/v1/millracev1connect"
+	"millrace.dev/service"
+)
+
+// plain is the wire of clients that chose no sub-protocol. Only deliveries have
+// a top-level `channel`; what else is about a channel names it with `for`.
+type plain struct {
+	*connection
+
+	mu    sync.Mutex
+	asked map[string]askedID // who wants to know of a channel's next change
+}
+
+// askedID is the client's number or text for a command, as it came. Clients
+// that send none get no confirmations.
+type askedID = json.RawMessage
+
+func (p *plain) messageType() websocket.MessageType { return websocket.MessageText }
+
+// write sends each message as a frame, and of the notices those that the client
+// asked for or needs.
+func (p *plain) write(ctx context.Context, batch *service.Batch) error {
+	for _, f := range batch.Frames {
+		data := p.encode(f)
+		if data == nil {
+			continue
+		}
+		if err := p.send(ctx, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *plain) encode(f *service.Frame) []byte {
+	if f.Message != nil {
+		return f.Bytes(service.FormatWebSocket, encodeMessage)
+	}
+	switch n := f.Notice.GetNotice().(type) {
+	case *millracev1.SubscribeResponse_Subscribed:
+		if id := p.take(n.Subscribed.GetChannel()); id != nil {
+			return frame("subscribed", id, browser.FromSubscribed(n.Subscribed))
+		}
+	case *millracev1.SubscribeResponse_Unsubscribed:
+		return p.unsubscribed(n.Unsubscribed)
+	case *millracev1.SubscribeResponse_Gap:
+		return frame("gap", nil, browser.FromGap(n.Gap))
+	case *millracev1.SubscribeResponse_PresenceSnapshot:
+		return frame("presence", nil, browser.FromSnapshot(n.PresenceSnapshot))
+	case *millracev1.SubscribeResponse_PresenceChanges:
+		return frame("presence", nil, browser.FromChanges(n.PresenceChanges))
+	}
+	return nil
+}
+
+func encodeMessage(f *service.Frame) []byte { return browser.AppendMessage(nil, f.Message) }
+
+func (p *plain) unsubscribed(u *millracev1.Unsubscribed) []byte {
+	id := p.take(u.GetChannel())
+	if id == nil && u.GetError() == nil {
+		return nil
+	}
+	body := struct {
+		For   string         `json:"for"`
+		Error *browser.Error `json:"error,omitempty"`
+	}{For: u.GetChannel()}
+	if u.GetError() != nil {
+		e := browser.FromErrorInfo(u.GetError())
+		body.Error = &e
+	}
+	return frame("unsubscribed", id, body)
+}
+
+// frame makes a control frame: `type` and, for an answer, `id`, before the
+// fields of body.
+func frame(kind string, id askedID, body any) []byte {
+	b := append([]byte(`{"type":"`), kind...)
+	b = append(b, '"')
+	if id != nil {
+		b = append(append(b, `,"id":`...), id...)
+	}
+	fields := browser.Marshal(body)
+	if len(fields) > len("{}") {
+		b = append(b, ',')
+	}
+	return append(b, fields[1:]...)
+}
+
+// ask notes that the client wants to know when a channel's subscription changes.
+func (p *plain) ask(name string, id askedID) {
+	if id == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked[name] = id
+}
+
+func (p *plain) take(name string) askedID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	id := p.asked[name]
+	delete(p.asked, name)
+	return id
+}
+
+func (p *plain) refuse(ctx context.Context, err error) error {
+	return p.answerError(ctx, &plainCommand{}, err)
+}
+
+func (p *plain) answerError(ctx context.Context, c *plainCommand, err error) error {
+	e := browser.FromError(err)
+	if e.For == "" && len(c.Channel) <= 255 {
+		e.For = c.Channel
+	}
+	return p.send(ctx, frame("error", c.ID, e))
+}
+
+// command does what a frame asks. The type decides; a frame with data but
+// without a type, or with that of an entity event, publishes.
+func (p *plain) command(ctx context.Context, data []byte) error {
+	c, err := decodePlain(data)
+	if err == nil {
+		err = p.run(ctx, c)
+	}
+	if err != nil && ctx.Err() == nil {
+		return p.answerError(ctx, c, err)
+	}
+	return err
+}
+
+func (p *plain) run(ctx context.Context, c *plainCommand) error {
+	switch c.Type {
+	case "subscribe":
+		return p.subscribe(ctx, c)
+	case "unsubscribe":
+		return p.unsubscribe(ctx, c)
+	case "publish", "":
+		return p.publish(ctx, c)
+	case "ping":
+		return p.send(ctx, frame("pong", c.ID, struct{}{}))
+	case "history":
+		return p.history(ctx, c)
+	case "presence":
+		return p.presence(ctx, c)
+	case "enter", "update", "leave":
+		if c.Entity == nil {
+			return p.present(ctx, c)
+		}
+	case "positions":
+		return p.positions(ctx, c)
+	case "hello":
+		return p.hello(ctx, c)
+	}
+	if c.isEntityEvent() {
+		return p.publish(ctx, c)
+	}
+	return service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "type", "type: %.32q is no command", c.Type)
+}
+
+func (p *plain) subscribe(ctx context.Context, c *plainCommand) error {
+	add, err := c.subscription()
+	if err != nil {
+		return err
+	}
+	p.ask(c.Channel, c.ID)
+	response, err := unary[*millracev1.UpdateSubscriptionResponse](ctx, p.connection, millracev1connect.RealtimeServiceUpdateSubscriptionProcedure,
+		&millracev1.UpdateSubscriptionRequest{Add: []*millracev1.Subscription{add}, Cursor: c.Cursor})
+	if err != nil {
+		p.take(c.Channel)
+		return err
+	}
+	if len(response.GetErrors()) > 0 {
+		p.take(c.Channel)
+		return p.send(ctx, frame("error", c.ID, browser.FromErrorInfo(response.GetErrors()[0])))
+	}
+	if len(response.GetSubscribed()) > 0 {
+		return nil // the stream confirms it, before the first message
+	}
+	if id := p.take(c.Channel); id != nil {
+		return p.send(ctx, frame("subscribed", id, map[string]any{"for": c.Channel, "already": true}))
+	}
+	return nil
+}
+
+func (p *plain) unsubscribe(ctx context.Context, c *plainCommand) error {
+	p.ask(c.Channel, c.ID)
+	_, err := unary[*millracev1.UpdateSubscriptionResponse](ctx, p.connection, millracev1connect.RealtimeServiceUpdateSubscriptionProcedure,
+		&millracev1.UpdateSubscriptionRequest{Remove: []string{c.Channel}})
+	return err
+}
+
+func (p *plain) publish(ctx context.Context, c *plainCommand) error {
+	request, err := c.publication()
+	if err != nil {
+		return err
+	}
+	response, err := unary[*millracev1.PublishResponse](ctx, p.connection, millracev1connect.RealtimeServicePublishProcedure, request)
+	if err != nil || c.ID == nil || c.isEntityEvent() {
+		return err
+	}
+	return p.send(ctx, frame("published", c.ID, browser.FromPublished(c.Channel, response)))
+}
+
+func (p *plain) history(ctx context.Context, c *plainCommand) error {
+	request := &millracev1.HistoryRequest{
+		Channel: c.Channel, Since: c.Since.Proto(), PageSize: c.Limit, PageToken: c.Page,
+	}
+	if c.Newest {
+		request.Order = millracev1.HistoryOrder_HISTORY_ORDER_NEWEST_FIRST
+	}
+	response, err := unary[*millracev1.HistoryResponse](ctx, p.connection, millracev1connect.RealtimeServiceHistoryProcedure, request)
+	if err != nil {
+		return err
+	}
+	return p.send(ctx, frame("history", c.ID, browser.FromHistory(c.Channel, response)))
+}
+
+func (p *plain) presence(ctx context.Context, c *plainCommand) error {
+	response, err := unary[*millracev1.PresenceResponse](ctx, p.connection, millracev1connect.RealtimeServicePresenceProcedure,
+		&millracev1.PresenceRequest{Channel: c.Channel, PageSize: c.Limit, PageToken: c.Page})
+	if err != nil {
+		return err
+	}
+	return p.send(ctx, frame("presence", c.ID, browser.FromPage(c.Channel, response)))
+}
+
+// present enters, updates or leaves the presence of a channel.
+func (p *plain) present(ctx context.Context, c *plainCommand) error {
+	var version *millracev1.PresenceVersion
+	data, err := c.payload()
+	if err != nil {
+		return err
+	}
+	switch c.Type {
+	case "enter":
+		r, callErr := unary[*millracev1.EnterPresenceResponse](ctx, p.connection, millracev1connect.RealtimeServiceEnterPresenceProcedure,
+			&millracev1.EnterPresenceRequest{Channel: c.Channel, Data: data})
+		version, err = r.GetVersion(), callErr
+	case "update":
+		r, callErr := unary[*millracev1.UpdatePresenceResponse](ctx, p.connection, millracev1connect.RealtimeServiceUpdatePresenceProcedure,
+			&millracev1.UpdatePresenceRequest{Channel: c.Channel, Data: data})
+		version, err = r.GetVersion(), callErr
+	case "leave":
+		r, callErr := unary[*millracev1.LeavePresenceResponse](ctx, p.connection, millracev1connect.RealtimeServiceLeavePresenceProcedure,
+			&millracev1.LeavePresenceRequest{Channel: c.Channel})
+		version, err = r.GetVersion(), callErr
+	}
+	if err != nil || c.ID == nil {
+		return err
+	}
+	return p.send(ctx, frame("present", c.ID, map[string]any{
+		"for": c.Channel, "version": version.GetNumber(), "epoch": version.GetEpoch(),
+	}))
+}
+
+func (p *plain) positions(ctx context.Context, c *plainCommand) error {
+	response, err := unary[*millracev1.GetPositionsResponse](ctx, p.connection, millracev1connect.RealtimeServiceGetPositionsProcedure,
+		&millracev1.GetPositionsRequest{Channels: c.Channels})
+	if err != nil {
+		return err
+	}
+	positions := map[string]*browser.Position{}
+	for _, entry := range response.GetPositions() {
+		positions[entry.GetChannel()] = browser.FromPosition(entry.GetPosition())
+	}
+	return p.send(ctx, frame("positions", c.ID, map[string]any{"positions": positions, "cursor": response.GetCursor()}))
+}
+
+// hello answers with what a client of ours wants to know of the server.
+func (p *plain) hello(ctx context.Context, c *plainCommand) error {
+	info, err := unary[*millracev1.GetServerInfoResponse](ctx, p.connection, millracev1connect.RealtimeServiceGetServerInfoProcedure,
+		&millracev1.GetServerInfoRequest{})
+	if err != nil {
+		return err
+	}
+	return p.send(ctx, frame("hello", c.ID, map[string]any{
+		"version": info.GetVersion(),
+		"node":    info.GetNode(),
+		"time":    info.GetTime().AsTime().UnixMilli(),
+		"session": p.ready.GetSession(),
+		"user":    p.ready.GetUser(),
+		"ping":    p.ready.GetHeartbeatInterval().AsDuration().Milliseconds(),
+		"limits": map[string]any{
+			"payloadBytes": info.GetLimits().GetMaxPayloadBytes(),
+			"channels":     info.GetLimits().GetMaxChannels(),
+			"channelBytes": info.GetLimits().GetMaxChannelBytes(),
+		},
+	}))
+}
