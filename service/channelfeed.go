@@ -45,6 +45,8 @@ func (s *Service) openChannel(ctx context.Context, sub *subscription, request *m
 	if gap != nil {
 		f.opening = append(f.opening, gapNotice(gap))
 	}
+	sub.goLive(f.meets) // at once if there is nothing to replay, for ephemeral messages
+	sub.behind = true   // for the opening
 	return subscribed, nil
 }
 
@@ -89,7 +91,7 @@ func (f *channelFeed) catchUp(ctx context.Context, b *batch) (bool, error) {
 	b.add(f.opening...)
 	f.opening = nil
 	for !b.full() {
-		if f.sub.goLive(f.meets) {
+		if f.sub.cursor.Load() != nil || f.sub.goLive(f.meets) {
 			return true, nil
 		}
 		page, err := f.service.engine.Read(ctx, f.name, engine.ReadOptions{After: f.position.Offset, Limit: readLimit})

@@ -74,7 +74,7 @@ func allow(identity auth.Identity, action auth.Action, name string) error {
 		check = channel.CheckPattern
 	}
 	if err := check(name); err != nil {
-		r := refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_CHANNEL, "channel", "channel: %s", err).on(printable(name))
+		r := refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_CHANNEL, "channel", "%s", err).on(printable(name))
 		if len(name) > channel.MaxBytes {
 			r.info.Limit = channel.MaxBytes
 		}

@@ -1,7 +1,7 @@
-// Package cors decides which web pages may use the server from a browser. The
-// browser wires ask it in two ways: [Policy.Allows] refuses handshakes and
-// streams, and [Policy.Handler] answers what browsers ask before they let a page
-// read a response.
+// Package cors decides which web pages may use the server from a browser. It
+// stands before all wires: a page that may not is refused whatever it asks for,
+// also what browsers send without asking first (WebSocket handshakes,
+// EventSource and simple POSTs).
 package cors
 
 import (
@@ -62,8 +62,20 @@ func (p Policy) lists(origin string) bool {
 	})
 }
 
-// Handler lets the allowed pages call next.
+// Handler lets the allowed pages, and programs that are no browsers, call next.
 func (p Policy) Handler(next http.Handler) http.Handler {
+	answer := p.answers(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !p.Allows(r) {
+			http.Error(w, "the origin is not allowed", http.StatusForbidden)
+			return
+		}
+		answer.ServeHTTP(w, r)
+	})
+}
+
+// answers tells browsers that an allowed page may read what next answers.
+func (p Policy) answers(next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) {
 			return p.Allows(r), nil

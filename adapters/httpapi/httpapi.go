@@ -216,7 +216,7 @@ func (h *handler) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
 	if err := h.service.Ready(ctx); err != nil {
-		browser.WriteJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": service.ErrorInfo(err).GetMessage()})
+		browser.WriteJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "reason": err.Error()})
 		return
 	}
 	browser.WriteJSON(w, http.StatusOK, map[string]string{"status": "ready"})

@@ -21,7 +21,6 @@ import (
 	"strconv"
 	"time"
 
-	"millrace.dev/adapters/cors"
 	"millrace.dev/adapters/internal/browser"
 	"millrace.dev/adapters/internal/call"
 	"millrace.dev/engine"
@@ -32,8 +31,6 @@ import (
 
 // Options configure the handler. The zero value works.
 type Options struct {
-	// Origins are the pages that may read the stream.
-	Origins cors.Policy
 	// Channels are what a request without ?channel= is subscribed to.
 	Channels []string
 }
@@ -57,10 +54,6 @@ type handler struct {
 
 // ServeHTTP implements [http.Handler].
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !h.options.Origins.Allows(r) {
-		http.Error(w, "the origin is not allowed", http.StatusForbidden)
-		return
-	}
 	s := &stream{handler: h, w: w, r: r, control: http.NewResponseController(w), cursor: &service.Cursor{}}
 	err := s.parse()
 	if err == nil {

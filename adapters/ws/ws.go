@@ -22,7 +22,6 @@ import (
 	"connectrpc.com/connect/v2"
 	"github.com/coder/websocket"
 
-	"millrace.dev/adapters/cors"
 	"millrace.dev/adapters/internal/browser"
 	"millrace.dev/adapters/internal/call"
 	millracev1 "millrace.dev/gen/millrace/v1"
@@ -32,8 +31,6 @@ import (
 
 // Options configure the handler. The zero value works.
 type Options struct {
-	// Origins are the pages that may connect.
-	Origins cors.Policy
 	// Join names, for a path, the channels that its sessions are subscribed to
 	// without asking.
 	Join map[string][]string
@@ -62,10 +59,6 @@ type handler struct {
 
 // ServeHTTP implements [http.Handler].
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !h.options.Origins.Allows(r) {
-		http.Error(w, "the origin is not allowed", http.StatusForbidden)
-		return
-	}
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		w.Header().Set("Upgrade", "websocket")
 		http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
@@ -169,7 +162,7 @@ func (c *connection) accept(ready *millracev1.Ready) error {
 	c.answered = true
 	conn, err := websocket.Accept(c.w, c.r, &websocket.AcceptOptions{
 		Subprotocols:       []string{protocolJSON, protocolProto},
-		InsecureSkipVerify: true, // Options.Origins decided already
+		InsecureSkipVerify: true, // package cors decided already
 		CompressionMode:    websocket.CompressionDisabled,
 	})
 	if err != nil {

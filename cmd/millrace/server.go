@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"millrace.dev/adapters/cors"
+	"millrace.dev/adapters/httpapi"
+	"millrace.dev/adapters/sse"
+	"millrace.dev/adapters/ws"
+	"millrace.dev/engine/memory"
+	"millrace.dev/service"
+)
+
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 32 << 10
+	// shutdownTimeout is for sessions to hear that they end, and for calls to
+	// come to theirs.
+	shutdownTimeout = 10 * time.Second
+)
+
+// server is a node and the HTTP server before it.
+type server struct {
+	config  config
+	log     *slog.Logger
+	service *service.Service
+	http    *http.Server
+}
+
+// newServer assembles the server: the one place that knows every part.
+func newServer(ctx context.Context, c config, log *slog.Logger) (*server, error) {
+	authenticator, err := c.authenticator()
+	if err != nil {
+		return nil, err
+	}
+	node, err := service.New(ctx, memory.Open(memory.Options{}), service.Config{
+		Version:       buildVersion().Version,
+		Authenticator: authenticator,
+		Rules:         c.serviceRules(),
+		Limits:        c.Limits.service(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &server{config: c, log: log, service: node, http: newHTTPServer(c, log, routes(c, node))}, nil
+}
+
+// routes are all paths of the server.
+func routes(c config, node *service.Service) http.Handler {
+	mux := http.NewServeMux()
+	node.Mount(mux)
+	for _, path := range c.WSPaths {
+		handler := ws.New(node, ws.Options{Join: c.Join})
+		mux.Handle(path, handler)
+		mux.Handle(path+"/{scope...}", handler)
+	}
+	for _, path := range c.SSEPaths {
+		handler := sse.New(node, sse.Options{Channels: c.SSEChannels})
+		mux.Handle(path, handler)
+		mux.Handle(path+"/{scope...}", handler)
+	}
+	mux.Handle("/", httpapi.New(node))
+	origins := cors.Policy{Origins: c.Origins, Loopback: c.isLoopback()}
+	return c.guard(origins.Handler(mux))
+}
+
+// guard keeps web pages of others away from a server that is open because only
+// this machine reaches it: a page whose host name is made to resolve to
+// loopback is of the server's own origin, but not of a loopback name.
+func (c config) guard(next http.Handler) http.Handler {
+	if c.Open || c.hasCredentials() {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if !isLoopbackHost(strings.Trim(host, "[]")) {
+			http.Error(w, "the server is open to this machine only: use a loopback host name, or set credentials or --open", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func newHTTPServer(c config, log *slog.Logger, handler http.Handler) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(c.TLSCert == "")
+	return &http.Server{
+		Handler:           handler,
+		Protocols:         &protocols,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 1000,
+			SendPingTimeout:      15 * time.Second,
+			PingTimeout:          10 * time.Second,
+			WriteByteTimeout:     10 * time.Second,
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// run serves until ctx ends, then lets the sessions go and shuts down.
+func (s *server) run(ctx context.Context, listener net.Listener) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.serve(listener) }()
+	select {
+	case err := <-failed:
+		return errors.Join(fmt.Errorf("serve: %w", err), s.service.Close())
+	case <-ctx.Done():
+	}
+	err := s.shutdown(context.WithoutCancel(ctx))
+	<-failed // http.ErrServerClosed
+	return err
+}
+
+func (s *server) serve(listener net.Listener) error {
+	if s.config.TLSCert != "" {
+		return s.http.ServeTLS(listener, s.config.TLSCert, s.config.TLSKey)
+	}
+	return s.http.Serve(listener)
+}
+
+// shutdown tells every session to come back elsewhere, and waits for calls to
+// end. What has not ended in time is cut, which is no failure.
+func (s *server) shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
+	defer cancel()
+	s.log.InfoContext(ctx, "shutting down")
+	if err := s.service.Drain(ctx, s.config.DrainWindow); err != nil {
+		s.log.WarnContext(ctx, "drain", "error", err)
+	}
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		s.log.WarnContext(ctx, "shut down", "error", err)
+		err = s.http.Close()
+	}
+	return errors.Join(err, s.service.Close())
+}
