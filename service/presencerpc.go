@@ -70,17 +70,14 @@ func (s *Service) WatchPresence(ctx context.Context, request *millracev1.WatchPr
 			return err
 		}
 	}
-	for {
-		frames, end := session.next(ctx)
+	return session.run(ctx, func(frames []*Frame) error {
 		for _, f := range frames {
 			if err := stream.Send(toWatchResponse(f.Notice)); err != nil {
 				return err
 			}
 		}
-		if end != nil {
-			return end
-		}
-	}
+		return nil
+	})
 }
 
 func toWatchResponse(notice *millracev1.SubscribeResponse) *millracev1.WatchPresenceResponse {

@@ -32,6 +32,9 @@ type Service struct {
 	presence *presence
 	health   *health
 	server   *connect.Server
+	stop     chan struct{} // closed by Close
+	closing  sync.Once
+	stopped  sync.WaitGroup
 
 	mu       sync.RWMutex
 	sessions map[string]*Session // by token; nil once closed
@@ -52,6 +55,7 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 		hub:      newHub(),
 		presence: newPresence(),
 		sessions: map[string]*Session{},
+		stop:     make(chan struct{}),
 	}
 	started, err := start(ctx, s.hub.deliver)
 	if err != nil {
@@ -64,6 +68,7 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 	millracev1connect.RegisterAdminServiceHandler(s.server, &admin{s})
 	healthv1connect.RegisterHealthHandler(s.server, s.health)
 	grpcreflect.Register(s.server)
+	s.stopped.Go(s.watchdog)
 	return s, nil
 }
 
@@ -72,7 +77,7 @@ func (s *Service) Server() *connect.Server { return s.server }
 
 // Mount serves Connect, gRPC and gRPC-Web on mux.
 func (s *Service) Mount(mux connecthttp.ServeMux) {
-	connecthttp.Mount(mux, s.server,
+	connecthttp.Mount(cuttable{mux}, s.server,
 		connecthttp.WithCodecs(Codecs()...),
 		connecthttp.WithReadMaxBytes(s.RequestBytes()),
 		connecthttp.WithCompressMinBytes(1<<10),
@@ -129,6 +134,8 @@ func (s *Service) Close() error {
 	for _, session := range sessions {
 		session.finish(engine.ErrClosed)
 	}
+	s.closing.Do(func() { close(s.stop) })
+	s.stopped.Wait()
 	return s.engine.Close()
 }
 
@@ -184,7 +191,7 @@ func (s *Service) Ready(ctx context.Context) error {
 
 // probe sends a message through the real path and waits for it.
 func (s *Service) probe(ctx context.Context) error {
-	session := newSession(s, auth.Identity{}, s.config.Limits.HeartbeatDefault)
+	session := newSession(s, auth.Identity{}, s.config.Limits.Heartbeat)
 	defer session.close()
 	name := reserved + "ready." + session.id
 	sub := newSubscription(session, subKey{name: name})

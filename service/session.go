@@ -26,10 +26,12 @@ type Session struct {
 	client    string
 	started   time.Time
 	heartbeat time.Duration
-	budget    int64 // most bytes pending before a subscription falls behind
+	budget    int64  // most bytes pending before a subscription falls behind
+	cut       func() // frees a write that is stuck
 
 	wake    chan struct{} // holds one token if there is something to read
 	pending atomic.Int64  // bytes that live subscriptions have not passed
+	writing atomic.Int64  // since when the client is being sent something, in ns; 0 if not
 
 	// commands is held while subscriptions change; it is never held while
 	// waiting for the client.
@@ -55,7 +57,7 @@ func newSession(s *Service, identity auth.Identity, heartbeat time.Duration) *Se
 		id: rand.Text()[:16], token: rand.Text(),
 		service: s, identity: identity,
 		started: time.Now(), heartbeat: heartbeat, budget: int64(s.config.Limits.PendingBytes),
-		wake: make(chan struct{}, 1), subs: map[subKey]*subscription{},
+		cut: func() {}, wake: make(chan struct{}, 1), subs: map[subKey]*subscription{},
 	}
 }
 

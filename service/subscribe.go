@@ -49,9 +49,17 @@ func (s *Service) subscribe(ctx context.Context, request *millracev1.SubscribeRe
 	if err := session.subscribeAll(ctx, request.GetSubscriptions(), request.GetCursor()); err != nil {
 		return err
 	}
+	return session.run(ctx, func(frames []*Frame) error { return send(stream, frames) })
+}
+
+// run sends what there is until the session ends, and returns why.
+func (s *Session) run(ctx context.Context, send func([]*Frame) error) error {
 	for {
-		frames, end := session.next(ctx)
-		if err := send(stream, frames); err != nil {
+		frames, end := s.next(ctx)
+		s.writing.Store(time.Now().UnixNano())
+		err := send(frames)
+		s.writing.Store(0)
+		if err != nil {
 			return err
 		}
 		if end != nil {
@@ -65,7 +73,7 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 	if n := len(request.GetClient()); n > maxClientBytes {
 		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, "client", n, maxClientBytes, "bytes")
 	}
-	heartbeat := s.config.Limits.HeartbeatDefault
+	heartbeat := s.config.Limits.Heartbeat
 	if d := request.GetHeartbeatInterval(); d != nil {
 		heartbeat = min(max(d.AsDuration(), minHeartbeat), maxHeartbeat)
 	}
@@ -73,6 +81,9 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 	session.client = request.GetClient()
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {
 		session.protocol, session.peer = info.Protocol, info.PeerAddr
+	}
+	if cut, ok := ctx.Value(cutKey{}).(func()); ok {
+		session.cut = cut
 	}
 	session.notices = []*Frame{session.ready()}
 	return session, s.register(session)

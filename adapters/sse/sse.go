@@ -35,9 +35,8 @@ type Options struct {
 	Channels []string
 }
 
+// Browsers come back after a time in this range, each after its own.
 const (
-	writeTimeout = 10 * time.Second // a client that takes longer is cut
-	// Browsers come back after this time, each after its own.
 	minRetry = time.Second
 	maxRetry = 5 * time.Second
 )
@@ -57,7 +56,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := &stream{handler: h, w: w, r: r, control: http.NewResponseController(w), cursor: &service.Cursor{}}
 	err := s.parse()
 	if err == nil {
-		err = h.service.Server().Call(r.Context(), millracev1connect.RealtimeServiceSubscribeProcedure, call.From(r, "sse", "json").Info(), s)
+		err = h.service.Server().Call(service.WithCut(r.Context(), service.CutResponse(w)), millracev1connect.RealtimeServiceSubscribeProcedure, call.From(r, "sse", "json").Info(), s)
 	}
 	if err != nil && r.Context().Err() == nil {
 		s.end(err)
@@ -196,9 +195,6 @@ func (s *stream) Send(message any) error {
 // flush writes what is in the buffer at once.
 func (s *stream) flush() error {
 	defer func() { s.buffer = s.buffer[:0] }()
-	// Not every ResponseWriter has deadlines; where there is none, the server's
-	// own time-outs are left.
-	_ = s.control.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := s.w.Write(s.buffer); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -40,8 +41,8 @@ const (
 	protocolJSON  = "millrace.v1.json"
 	protocolProto = "millrace.v1.proto"
 
-	writeTimeout = 10 * time.Second // a client that takes longer is cut
-	pongTimeout  = 10 * time.Second
+	commandTimeout = 10 * time.Second // from reading a command to having sent the answer
+	pongTimeout    = 10 * time.Second
 	// discardBytes is how much of an over-large frame is read past, so that the
 	// connection lives on.
 	discardBytes = 64 << 20
@@ -68,10 +69,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel(nil)
 	c := &connection{handler: h, w: w, r: r, cancel: cancel, peer: call.From(r, "ws", "json")}
 	c.wire = chooseWire(c)
-	err := h.service.Server().Call(ctx, millracev1connect.RealtimeServiceSubscribeProcedure, c.peer.Info(), c)
+	err := h.service.Server().Call(service.WithCut(ctx, c.cut), millracev1connect.RealtimeServiceSubscribeProcedure, c.peer.Info(), c)
 	c.end(err)
 	cancel(nil)
 	c.goroutines.Wait()
+}
+
+// cut ends a connection whose client does not read.
+func (c *connection) cut() {
+	if conn := c.live.Load(); conn != nil {
+		conn.CloseNow() //nolint:errcheck // it is closed either way
+	}
 }
 
 // wire is how frames and commands look on a connection.
@@ -113,8 +121,9 @@ type connection struct {
 	ctx   context.Context //nolint:containedctx // of the connection: it ends with the handler
 	peer  call.Peer
 
-	answered   bool // whether the handshake was answered; owned by the goroutine that calls Send
-	received   bool // owned by the goroutine that calls Receive
+	live       atomic.Pointer[websocket.Conn] // conn, for cut
+	answered   bool                           // whether the handshake was answered; owned by the goroutine that calls Send
+	received   bool                           // owned by the goroutine that calls Receive
 	goroutines sync.WaitGroup
 }
 
@@ -152,9 +161,7 @@ func (c *connection) Send(message any) error {
 	if batch.IsNotice() && batch.Frames[0].Notice.GetHeartbeat() != nil {
 		c.goroutines.Go(c.ping)
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, writeTimeout)
-	defer cancel()
-	return c.wire.write(ctx, batch)
+	return c.wire.write(c.ctx, batch) // the service's watchdog cuts it if it is stuck
 }
 
 // accept upgrades the connection and starts to read from it.
@@ -170,6 +177,7 @@ func (c *connection) accept(ready *millracev1.Ready) error {
 	}
 	conn.SetReadLimit(-1) // readFrame has a limit that does not end the connection
 	c.conn, c.ready = conn, ready
+	c.live.Store(conn)
 	c.ctx = c.r.Context()
 	c.peer = c.peer.WithSession(ready.GetSessionToken())
 	c.goroutines.Go(c.readLoop)
@@ -185,7 +193,7 @@ func (c *connection) readLoop() {
 			c.cancel(err)
 			return
 		}
-		ctx, cancel := context.WithTimeout(c.ctx, writeTimeout)
+		ctx, cancel := context.WithTimeout(c.ctx, commandTimeout)
 		if len(data) > c.handler.service.RequestBytes() {
 			err = c.wire.refuse(ctx, service.TooLarge("frame", len(data), c.handler.service.RequestBytes()))
 		} else {

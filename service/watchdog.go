@@ -1,0 +1,63 @@
+package service
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect/v2/connecthttp"
+)
+
+type cutKey struct{}
+
+// WithCut tells the service how to free a write to the client that is stuck.
+// The function is called from another goroutine, at most once in a while, and
+// must not block.
+func WithCut(ctx context.Context, cut func()) context.Context {
+	return context.WithValue(ctx, cutKey{}, cut)
+}
+
+// cuttable gives every request that passes a way to be cut: a write deadline in
+// the past, which ends an HTTP/1.1 connection or resets an HTTP/2 stream.
+type cuttable struct{ connecthttp.ServeMux }
+
+// Handle implements [connecthttp.ServeMux].
+func (c cuttable) Handle(pattern string, next http.Handler) {
+	c.ServeMux.Handle(pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r.WithContext(WithCut(r.Context(), CutResponse(w))))
+	}))
+}
+
+// CutResponse frees a write to w that is stuck.
+func CutResponse(w http.ResponseWriter) func() {
+	control := http.NewResponseController(w)
+	return func() {
+		// Where a ResponseWriter has no deadlines there is nothing to do: the
+		// server's own time-outs are left.
+		_ = control.SetWriteDeadline(time.Now())
+	}
+}
+
+// watchdog cuts the sessions whose client has not taken anything for too long.
+// One goroutine looks at all of them, which costs a session two stores for each
+// write; a deadline for each write would cost it a timer.
+func (s *Service) watchdog() {
+	timeout := s.config.Limits.WriteTimeout
+	ticker := time.NewTicker(timeout / 4)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case now := <-ticker.C:
+			s.mu.RLock()
+			sessions := s.all()
+			s.mu.RUnlock()
+			for _, session := range sessions {
+				if since := session.writing.Load(); since != 0 && now.UnixNano()-since > int64(timeout) {
+					session.cut()
+				}
+			}
+		}
+	}
+}
