@@ -67,13 +67,18 @@ var arrows = []arrow{
 		"a node knows neither the wire that a session came by nor the engine that is configured",
 	},
 	{
+		"adapters/cors/...",
+		[]string{"service/...", "connectrpc.com/cors", "github.com/rs/cors/..."},
+		"which pages may use the server is decided before any wire is chosen",
+	},
+	{
 		"adapters/ws/...",
-		[]string{"adapters/ws/...", "service/...", "channel", "engine", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/...", "github.com/coder/websocket/..."},
+		[]string{"adapters/ws/...", "adapters/internal/...", "service/...", "channel", "engine", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/...", "github.com/coder/websocket/..."},
 		"a wire translates between its own framing and the service, and knows no other wire",
 	},
 	{
 		"adapters/...",
-		[]string{"service/...", "channel", "engine", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/..."},
+		[]string{"adapters/internal/...", "service/...", "channel", "engine", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/..."},
 		"a wire translates between its own framing and the service, and knows no other wire",
 	},
 	{
