@@ -69,8 +69,8 @@ const (
 	ErrorReason_ERROR_REASON_GAP ErrorReason = 16
 	// An administrator ended the session or the subscription.
 	ErrorReason_ERROR_REASON_DISCONNECTED ErrorReason = 17
-	// A producer's sequence number is not the next one; `limit` is the expected
-	// number.
+	// A producer's number is not the next one, or its epoch is an old one;
+	// `limit` is the expected number or the present epoch.
 	ErrorReason_ERROR_REASON_SEQUENCE_MISMATCH ErrorReason = 18
 	// The session has reached its maximum age. Reconnect at once and resume.
 	ErrorReason_ERROR_REASON_EXPIRED ErrorReason = 19

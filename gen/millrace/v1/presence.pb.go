@@ -274,8 +274,8 @@ type PresenceSnapshot struct {
 	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
 	// State that the members are.
 	Version *PresenceVersion `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	// The members, by user. Cut at 1,000; `total` says how many there are, and
-	// the Presence method pages through all of them.
+	// The members, by user. Cut at what the rule lists (1,000); `total` says how
+	// many there are, and the Presence method pages through all of them.
 	Members []*Member `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
 	// How many members are present in all.
 	Total         uint32 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
@@ -349,7 +349,9 @@ type PresenceChanges struct {
 	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
 	// State after the changes.
 	Version *PresenceVersion `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
-	// The changes, at most one for a user.
+	// The changes, at most one for a user. Empty in a room that has more members
+	// than its rule lists (1,000): there, only the total is told, and a snapshot
+	// comes when the members are listed again.
 	Changes []*PresenceChange `protobuf:"bytes,3,rep,name=changes,proto3" json:"changes,omitempty"`
 	// How many members are present after the changes.
 	Total         uint32 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`

@@ -81,6 +81,66 @@ func (OnGap) EnumDescriptor() ([]byte, []int) {
 	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{0}
 }
 
+// OnSlow is what a session that reads too slowly gets of a channel that keeps no
+// history to catch up from. A channel with history is always read on from there,
+// and loses nothing that is kept.
+type OnSlow int32
+
+const (
+	// The same as DISCONNECT.
+	OnSlow_ON_SLOW_UNSPECIFIED OnSlow = 0
+	// The session ends with SLOW_CONSUMER. It can reconnect at once.
+	OnSlow_ON_SLOW_DISCONNECT OnSlow = 1
+	// What was not sent yet is dropped, oldest first, and a `gap` says so.
+	OnSlow_ON_SLOW_DROP_OLDEST OnSlow = 2
+	// Of what was not sent yet, the latest message of each key is kept. Messages
+	// without a key count as of one key.
+	OnSlow_ON_SLOW_LATEST_PER_KEY OnSlow = 3
+)
+
+// Enum value maps for OnSlow.
+var (
+	OnSlow_name = map[int32]string{
+		0: "ON_SLOW_UNSPECIFIED",
+		1: "ON_SLOW_DISCONNECT",
+		2: "ON_SLOW_DROP_OLDEST",
+		3: "ON_SLOW_LATEST_PER_KEY",
+	}
+	OnSlow_value = map[string]int32{
+		"ON_SLOW_UNSPECIFIED":    0,
+		"ON_SLOW_DISCONNECT":     1,
+		"ON_SLOW_DROP_OLDEST":    2,
+		"ON_SLOW_LATEST_PER_KEY": 3,
+	}
+)
+
+func (x OnSlow) Enum() *OnSlow {
+	p := new(OnSlow)
+	*p = x
+	return p
+}
+
+func (x OnSlow) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OnSlow) Descriptor() protoreflect.EnumDescriptor {
+	return file_millrace_v1_realtime_service_proto_enumTypes[1].Descriptor()
+}
+
+func (OnSlow) Type() protoreflect.EnumType {
+	return &file_millrace_v1_realtime_service_proto_enumTypes[1]
+}
+
+func (x OnSlow) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OnSlow.Descriptor instead.
+func (OnSlow) EnumDescriptor() ([]byte, []int) {
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{1}
+}
+
 // GapReason is why messages cannot be had.
 type GapReason int32
 
@@ -130,11 +190,11 @@ func (x GapReason) String() string {
 }
 
 func (GapReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_millrace_v1_realtime_service_proto_enumTypes[1].Descriptor()
+	return file_millrace_v1_realtime_service_proto_enumTypes[2].Descriptor()
 }
 
 func (GapReason) Type() protoreflect.EnumType {
-	return &file_millrace_v1_realtime_service_proto_enumTypes[1]
+	return &file_millrace_v1_realtime_service_proto_enumTypes[2]
 }
 
 func (x GapReason) Number() protoreflect.EnumNumber {
@@ -143,7 +203,7 @@ func (x GapReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GapReason.Descriptor instead.
 func (GapReason) EnumDescriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{1}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{2}
 }
 
 // HistoryOrder is the order in which history is read.
@@ -183,11 +243,11 @@ func (x HistoryOrder) String() string {
 }
 
 func (HistoryOrder) Descriptor() protoreflect.EnumDescriptor {
-	return file_millrace_v1_realtime_service_proto_enumTypes[2].Descriptor()
+	return file_millrace_v1_realtime_service_proto_enumTypes[3].Descriptor()
 }
 
 func (HistoryOrder) Type() protoreflect.EnumType {
-	return &file_millrace_v1_realtime_service_proto_enumTypes[2]
+	return &file_millrace_v1_realtime_service_proto_enumTypes[3]
 }
 
 func (x HistoryOrder) Number() protoreflect.EnumNumber {
@@ -196,7 +256,63 @@ func (x HistoryOrder) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use HistoryOrder.Descriptor instead.
 func (HistoryOrder) EnumDescriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{2}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{3}
+}
+
+// Filter chooses messages of a channel. What it does not choose still moves the
+// position: `checkpoint` notices say where it is.
+type Filter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Messages of one of these types; none given means of any type.
+	Types []string `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`
+	// Messages that have all these headers, with these values.
+	Headers       map[string]string `protobuf:"bytes,2,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Filter) Reset() {
+	*x = Filter{}
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Filter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Filter) ProtoMessage() {}
+
+func (x *Filter) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Filter.ProtoReflect.Descriptor instead.
+func (*Filter) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Filter) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *Filter) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
 }
 
 // Subscription asks for the messages of one channel, or of all channels that
@@ -220,14 +336,24 @@ type Subscription struct {
 	Presence bool `protobuf:"varint,5,opt,name=presence,proto3" json:"presence,omitempty"`
 	// For a pattern with `since`: the position of the last message of each
 	// channel that was seen. Other channels are resumed from `since`.
-	Seen          []*ChannelPosition `protobuf:"bytes,6,rep,name=seen,proto3" json:"seen,omitempty"`
+	Seen []*ChannelPosition `protobuf:"bytes,6,rep,name=seen,proto3" json:"seen,omitempty"`
+	// Only these messages. Unset means all.
+	Filter *Filter `protobuf:"bytes,7,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Send at most once in this time, whatever came meanwhile in one batch; up to
+	// 1 minute. Unset means at once.
+	MinInterval *durationpb.Duration `protobuf:"bytes,8,opt,name=min_interval,json=minInterval,proto3" json:"min_interval,omitempty"`
+	// Of what is sent in one batch, send only the latest message of each key.
+	// Messages without a key are all sent.
+	LatestPerKey bool `protobuf:"varint,9,opt,name=latest_per_key,json=latestPerKey,proto3" json:"latest_per_key,omitempty"`
+	// What to do when the session is too slow for a channel without history.
+	OnSlow        OnSlow `protobuf:"varint,10,opt,name=on_slow,json=onSlow,proto3,enum=millrace.v1.OnSlow" json:"on_slow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Subscription) Reset() {
 	*x = Subscription{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[0]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -239,7 +365,7 @@ func (x *Subscription) String() string {
 func (*Subscription) ProtoMessage() {}
 
 func (x *Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[0]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -252,7 +378,7 @@ func (x *Subscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
 func (*Subscription) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{0}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Subscription) GetChannel() string {
@@ -297,14 +423,41 @@ func (x *Subscription) GetSeen() []*ChannelPosition {
 	return nil
 }
 
+func (x *Subscription) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *Subscription) GetMinInterval() *durationpb.Duration {
+	if x != nil {
+		return x.MinInterval
+	}
+	return nil
+}
+
+func (x *Subscription) GetLatestPerKey() bool {
+	if x != nil {
+		return x.LatestPerKey
+	}
+	return false
+}
+
+func (x *Subscription) GetOnSlow() OnSlow {
+	if x != nil {
+		return x.OnSlow
+	}
+	return OnSlow_ON_SLOW_UNSPECIFIED
+}
+
 // SubscribeRequest opens a session.
 type SubscribeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What to subscribe to. It may be empty: channels can be added later with
 	// UpdateSubscription. If one is refused, the call fails.
 	Subscriptions []*Subscription `protobuf:"bytes,1,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
-	// Opaque cursor to resume from: from GetPositions, a `checkpoint` notice or
-	// the last SSE event id. A subscription whose channel it knows and that has
+	// Opaque cursor to resume from: from GetPositions or the last SSE event id. A subscription whose channel it knows and that has
 	// no `since` of its own resumes from there.
 	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// How long the server may stay silent before it sends a heartbeat. Clamped
@@ -312,14 +465,18 @@ type SubscribeRequest struct {
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,3,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
 	// Name and version of the client, for diagnostics, such as "billing/1.4". At
 	// most 128 bytes.
-	Client        string `protobuf:"bytes,4,opt,name=client,proto3" json:"client,omitempty"`
+	Client string `protobuf:"bytes,4,opt,name=client,proto3" json:"client,omitempty"`
+	// Token of a session of the same user that ended not long ago without leaving,
+	// or whose connection is lost: the new session takes over its id, its token
+	// and its presence, and nobody sees it leave. An unknown token is ignored.
+	SessionToken  string `protobuf:"bytes,5,opt,name=session_token,json=sessionToken,proto3" json:"session_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[1]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -331,7 +488,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[1]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -344,7 +501,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{1}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SubscribeRequest) GetSubscriptions() []*Subscription {
@@ -371,6 +528,13 @@ func (x *SubscribeRequest) GetHeartbeatInterval() *durationpb.Duration {
 func (x *SubscribeRequest) GetClient() string {
 	if x != nil {
 		return x.Client
+	}
+	return ""
+}
+
+func (x *SubscribeRequest) GetSessionToken() string {
+	if x != nil {
+		return x.SessionToken
 	}
 	return ""
 }
@@ -402,7 +566,7 @@ type SubscribeResponse struct {
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[2]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -414,7 +578,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[2]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -427,7 +591,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{2}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SubscribeResponse) GetMessages() []*Message {
@@ -550,7 +714,7 @@ type SubscribeResponse_Gap struct {
 }
 
 type SubscribeResponse_Checkpoint struct {
-	// Everything up to here has been sent.
+	// A channel's position has moved without a message to carry it.
 	Checkpoint *Checkpoint `protobuf:"bytes,6,opt,name=checkpoint,proto3,oneof"`
 }
 
@@ -612,7 +776,7 @@ type Ready struct {
 
 func (x *Ready) Reset() {
 	*x = Ready{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[3]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +788,7 @@ func (x *Ready) String() string {
 func (*Ready) ProtoMessage() {}
 
 func (x *Ready) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[3]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +801,7 @@ func (x *Ready) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ready.ProtoReflect.Descriptor instead.
 func (*Ready) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{3}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Ready) GetSession() string {
@@ -685,7 +849,7 @@ type Subscribed struct {
 
 func (x *Subscribed) Reset() {
 	*x = Subscribed{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[4]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +861,7 @@ func (x *Subscribed) String() string {
 func (*Subscribed) ProtoMessage() {}
 
 func (x *Subscribed) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[4]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +874,7 @@ func (x *Subscribed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribed.ProtoReflect.Descriptor instead.
 func (*Subscribed) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{4}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Subscribed) GetChannel() string {
@@ -747,7 +911,7 @@ type Unsubscribed struct {
 
 func (x *Unsubscribed) Reset() {
 	*x = Unsubscribed{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[5]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -759,7 +923,7 @@ func (x *Unsubscribed) String() string {
 func (*Unsubscribed) ProtoMessage() {}
 
 func (x *Unsubscribed) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[5]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -772,7 +936,7 @@ func (x *Unsubscribed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unsubscribed.ProtoReflect.Descriptor instead.
 func (*Unsubscribed) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{5}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Unsubscribed) GetChannel() string {
@@ -808,7 +972,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[6]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +984,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[6]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +997,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{6}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Gap) GetChannel() string {
@@ -864,19 +1028,23 @@ func (x *Gap) GetPosition() *Position {
 	return nil
 }
 
-// Checkpoint says that everything up to a place has been sent, without a
-// message to carry it.
+// Checkpoint says that everything up to a place has been sent or is not for this
+// subscription: it was filtered out, has expired, or was one's own. It comes
+// before a later message if that does not follow on the one before, else with the
+// next heartbeat.
 type Checkpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Opaque cursor for all channels of the session.
-	Cursor        string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// The channel.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// The place.
+	Position      *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[7]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -888,7 +1056,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[7]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -901,14 +1069,21 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{7}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *Checkpoint) GetCursor() string {
+func (x *Checkpoint) GetChannel() string {
 	if x != nil {
-		return x.Cursor
+		return x.Channel
 	}
 	return ""
+}
+
+func (x *Checkpoint) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
 }
 
 // Heartbeat says that the connection is alive.
@@ -920,7 +1095,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[8]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1107,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[8]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1120,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{8}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{9}
 }
 
 // UpdateSubscriptionRequest changes the channels of a live session.
@@ -967,7 +1142,7 @@ type UpdateSubscriptionRequest struct {
 
 func (x *UpdateSubscriptionRequest) Reset() {
 	*x = UpdateSubscriptionRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[9]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1154,7 @@ func (x *UpdateSubscriptionRequest) String() string {
 func (*UpdateSubscriptionRequest) ProtoMessage() {}
 
 func (x *UpdateSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[9]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1167,7 @@ func (x *UpdateSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{9}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UpdateSubscriptionRequest) GetSessionToken() string {
@@ -1036,7 +1211,7 @@ type UpdateSubscriptionResponse struct {
 
 func (x *UpdateSubscriptionResponse) Reset() {
 	*x = UpdateSubscriptionResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[10]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1048,7 +1223,7 @@ func (x *UpdateSubscriptionResponse) String() string {
 func (*UpdateSubscriptionResponse) ProtoMessage() {}
 
 func (x *UpdateSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[10]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,7 +1236,7 @@ func (x *UpdateSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*UpdateSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{10}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UpdateSubscriptionResponse) GetSubscribed() []*Subscribed {
@@ -1109,14 +1284,23 @@ type PublishRequest struct {
 	// `expected_position`.
 	Ephemeral bool `protobuf:"varint,10,opt,name=ephemeral,proto3" json:"ephemeral,omitempty"`
 	// The entity that the message is about.
-	Entity        *Entity `protobuf:"bytes,11,opt,name=entity,proto3" json:"entity,omitempty"`
+	Entity *Entity `protobuf:"bytes,11,opt,name=entity,proto3" json:"entity,omitempty"`
+	// Deliver to everybody but the session that publishes.
+	ExcludeSelf bool `protobuf:"varint,12,opt,name=exclude_self,json=excludeSelf,proto3" json:"exclude_self,omitempty"`
+	// Handle of the session that publishes, for `exclude_self`. Not needed on the
+	// session's own WebSocket.
+	SessionToken string `protobuf:"bytes,13,opt,name=session_token,json=sessionToken,proto3" json:"session_token,omitempty"`
+	// Number of the message in the publisher's own sequence: an outbox that sends
+	// again after a lost answer has each message accepted once, and in order,
+	// without a window of time. Not together with `id` or `ephemeral`.
+	Producer      *Producer `protobuf:"bytes,14,opt,name=producer,proto3" json:"producer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[11]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1312,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[11]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1325,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{11}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PublishRequest) GetChannel() string {
@@ -1232,6 +1416,27 @@ func (x *PublishRequest) GetEntity() *Entity {
 	return nil
 }
 
+func (x *PublishRequest) GetExcludeSelf() bool {
+	if x != nil {
+		return x.ExcludeSelf
+	}
+	return false
+}
+
+func (x *PublishRequest) GetSessionToken() string {
+	if x != nil {
+		return x.SessionToken
+	}
+	return ""
+}
+
+func (x *PublishRequest) GetProducer() *Producer {
+	if x != nil {
+		return x.Producer
+	}
+	return nil
+}
+
 type isPublishRequest_Data interface {
 	isPublishRequest_Data()
 }
@@ -1252,13 +1457,78 @@ func (*PublishRequest_Payload) isPublishRequest_Data() {}
 
 func (*PublishRequest_Value) isPublishRequest_Data() {}
 
+// Producer numbers the messages of one publisher to one channel.
+type Producer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the publisher, at most 128 bytes.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Raised by a publisher that starts anew, so that a stale one is refused.
+	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Number of the message: one more than the last one's, from 1 in each epoch.
+	// To a server that does not know the producer, any number is the first.
+	Seq           uint64 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Producer) Reset() {
+	*x = Producer{}
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Producer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Producer) ProtoMessage() {}
+
+func (x *Producer) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Producer.ProtoReflect.Descriptor instead.
+func (*Producer) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Producer) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Producer) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Producer) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
 // PublishResponse says where the message went.
 type PublishResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Place of the message. Unset for ephemeral messages.
 	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
-	// Whether the id had been published before; `position` is then the first
-	// one's.
+	// Whether the id, or the producer's number, had been published before.
+	// `position` is then the first one's, if it is still known.
 	Duplicate     bool `protobuf:"varint,2,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1266,7 +1536,7 @@ type PublishResponse struct {
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[12]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1278,7 +1548,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[12]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1291,7 +1561,7 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{12}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PublishResponse) GetPosition() *Position {
@@ -1319,7 +1589,7 @@ type PublishBatchRequest struct {
 
 func (x *PublishBatchRequest) Reset() {
 	*x = PublishBatchRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[13]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1601,7 @@ func (x *PublishBatchRequest) String() string {
 func (*PublishBatchRequest) ProtoMessage() {}
 
 func (x *PublishBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[13]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1614,7 @@ func (x *PublishBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishBatchRequest.ProtoReflect.Descriptor instead.
 func (*PublishBatchRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{13}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PublishBatchRequest) GetRequests() []*PublishRequest {
@@ -1365,7 +1635,7 @@ type PublishBatchResponse struct {
 
 func (x *PublishBatchResponse) Reset() {
 	*x = PublishBatchResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[14]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1647,7 @@ func (x *PublishBatchResponse) String() string {
 func (*PublishBatchResponse) ProtoMessage() {}
 
 func (x *PublishBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[14]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +1660,7 @@ func (x *PublishBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishBatchResponse.ProtoReflect.Descriptor instead.
 func (*PublishBatchResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{14}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PublishBatchResponse) GetResults() []*PublishResult {
@@ -1416,7 +1686,7 @@ type PublishResult struct {
 
 func (x *PublishResult) Reset() {
 	*x = PublishResult{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[15]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1428,7 +1698,7 @@ func (x *PublishResult) String() string {
 func (*PublishResult) ProtoMessage() {}
 
 func (x *PublishResult) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[15]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1441,7 +1711,7 @@ func (x *PublishResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResult.ProtoReflect.Descriptor instead.
 func (*PublishResult) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{15}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PublishResult) GetResult() isPublishResult_Result {
@@ -1507,7 +1777,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[16]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1789,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[16]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1802,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{16}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HistoryRequest) GetChannel() string {
@@ -1585,7 +1855,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[17]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1867,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[17]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1880,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{17}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HistoryResponse) GetMessages() []*Message {
@@ -1649,7 +1919,7 @@ type PresenceRequest struct {
 
 func (x *PresenceRequest) Reset() {
 	*x = PresenceRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[18]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1931,7 @@ func (x *PresenceRequest) String() string {
 func (*PresenceRequest) ProtoMessage() {}
 
 func (x *PresenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[18]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1944,7 @@ func (x *PresenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PresenceRequest.ProtoReflect.Descriptor instead.
 func (*PresenceRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{18}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PresenceRequest) GetChannel() string {
@@ -1715,7 +1985,7 @@ type PresenceResponse struct {
 
 func (x *PresenceResponse) Reset() {
 	*x = PresenceResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[19]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1727,7 +1997,7 @@ func (x *PresenceResponse) String() string {
 func (*PresenceResponse) ProtoMessage() {}
 
 func (x *PresenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[19]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1740,7 +2010,7 @@ func (x *PresenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PresenceResponse.ProtoReflect.Descriptor instead.
 func (*PresenceResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{19}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PresenceResponse) GetMembers() []*Member {
@@ -1782,7 +2052,7 @@ type WatchPresenceRequest struct {
 
 func (x *WatchPresenceRequest) Reset() {
 	*x = WatchPresenceRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[20]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1794,7 +2064,7 @@ func (x *WatchPresenceRequest) String() string {
 func (*WatchPresenceRequest) ProtoMessage() {}
 
 func (x *WatchPresenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[20]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1807,7 +2077,7 @@ func (x *WatchPresenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPresenceRequest.ProtoReflect.Descriptor instead.
 func (*WatchPresenceRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{20}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WatchPresenceRequest) GetChannels() []string {
@@ -1834,7 +2104,7 @@ type WatchPresenceResponse struct {
 
 func (x *WatchPresenceResponse) Reset() {
 	*x = WatchPresenceResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[21]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1846,7 +2116,7 @@ func (x *WatchPresenceResponse) String() string {
 func (*WatchPresenceResponse) ProtoMessage() {}
 
 func (x *WatchPresenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[21]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1859,7 +2129,7 @@ func (x *WatchPresenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPresenceResponse.ProtoReflect.Descriptor instead.
 func (*WatchPresenceResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{21}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchPresenceResponse) GetNotice() isWatchPresenceResponse_Notice {
@@ -1937,7 +2207,7 @@ type EnterPresenceRequest struct {
 
 func (x *EnterPresenceRequest) Reset() {
 	*x = EnterPresenceRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[22]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1949,7 +2219,7 @@ func (x *EnterPresenceRequest) String() string {
 func (*EnterPresenceRequest) ProtoMessage() {}
 
 func (x *EnterPresenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[22]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1962,7 +2232,7 @@ func (x *EnterPresenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnterPresenceRequest.ProtoReflect.Descriptor instead.
 func (*EnterPresenceRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{22}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EnterPresenceRequest) GetSessionToken() string {
@@ -1997,7 +2267,7 @@ type EnterPresenceResponse struct {
 
 func (x *EnterPresenceResponse) Reset() {
 	*x = EnterPresenceResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[23]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2279,7 @@ func (x *EnterPresenceResponse) String() string {
 func (*EnterPresenceResponse) ProtoMessage() {}
 
 func (x *EnterPresenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[23]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2292,7 @@ func (x *EnterPresenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnterPresenceResponse.ProtoReflect.Descriptor instead.
 func (*EnterPresenceResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{23}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EnterPresenceResponse) GetVersion() *PresenceVersion {
@@ -2048,7 +2318,7 @@ type UpdatePresenceRequest struct {
 
 func (x *UpdatePresenceRequest) Reset() {
 	*x = UpdatePresenceRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[24]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2330,7 @@ func (x *UpdatePresenceRequest) String() string {
 func (*UpdatePresenceRequest) ProtoMessage() {}
 
 func (x *UpdatePresenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[24]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2343,7 @@ func (x *UpdatePresenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdatePresenceRequest.ProtoReflect.Descriptor instead.
 func (*UpdatePresenceRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{24}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *UpdatePresenceRequest) GetSessionToken() string {
@@ -2108,7 +2378,7 @@ type UpdatePresenceResponse struct {
 
 func (x *UpdatePresenceResponse) Reset() {
 	*x = UpdatePresenceResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[25]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2390,7 @@ func (x *UpdatePresenceResponse) String() string {
 func (*UpdatePresenceResponse) ProtoMessage() {}
 
 func (x *UpdatePresenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[25]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2403,7 @@ func (x *UpdatePresenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdatePresenceResponse.ProtoReflect.Descriptor instead.
 func (*UpdatePresenceResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{25}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UpdatePresenceResponse) GetVersion() *PresenceVersion {
@@ -2157,7 +2427,7 @@ type LeavePresenceRequest struct {
 
 func (x *LeavePresenceRequest) Reset() {
 	*x = LeavePresenceRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[26]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2439,7 @@ func (x *LeavePresenceRequest) String() string {
 func (*LeavePresenceRequest) ProtoMessage() {}
 
 func (x *LeavePresenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[26]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2182,7 +2452,7 @@ func (x *LeavePresenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeavePresenceRequest.ProtoReflect.Descriptor instead.
 func (*LeavePresenceRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{26}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LeavePresenceRequest) GetSessionToken() string {
@@ -2210,7 +2480,7 @@ type LeavePresenceResponse struct {
 
 func (x *LeavePresenceResponse) Reset() {
 	*x = LeavePresenceResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[27]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +2492,7 @@ func (x *LeavePresenceResponse) String() string {
 func (*LeavePresenceResponse) ProtoMessage() {}
 
 func (x *LeavePresenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[27]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +2505,7 @@ func (x *LeavePresenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeavePresenceResponse.ProtoReflect.Descriptor instead.
 func (*LeavePresenceResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{27}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LeavePresenceResponse) GetVersion() *PresenceVersion {
@@ -2256,7 +2526,7 @@ type GetPositionsRequest struct {
 
 func (x *GetPositionsRequest) Reset() {
 	*x = GetPositionsRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[28]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2268,7 +2538,7 @@ func (x *GetPositionsRequest) String() string {
 func (*GetPositionsRequest) ProtoMessage() {}
 
 func (x *GetPositionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[28]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2281,7 +2551,7 @@ func (x *GetPositionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPositionsRequest.ProtoReflect.Descriptor instead.
 func (*GetPositionsRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{28}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetPositionsRequest) GetChannels() []string {
@@ -2304,7 +2574,7 @@ type ChannelPosition struct {
 
 func (x *ChannelPosition) Reset() {
 	*x = ChannelPosition{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[29]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2316,7 +2586,7 @@ func (x *ChannelPosition) String() string {
 func (*ChannelPosition) ProtoMessage() {}
 
 func (x *ChannelPosition) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[29]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2329,7 +2599,7 @@ func (x *ChannelPosition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelPosition.ProtoReflect.Descriptor instead.
 func (*ChannelPosition) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{29}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ChannelPosition) GetChannel() string {
@@ -2359,7 +2629,7 @@ type GetPositionsResponse struct {
 
 func (x *GetPositionsResponse) Reset() {
 	*x = GetPositionsResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[30]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2371,7 +2641,7 @@ func (x *GetPositionsResponse) String() string {
 func (*GetPositionsResponse) ProtoMessage() {}
 
 func (x *GetPositionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[30]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2384,7 +2654,7 @@ func (x *GetPositionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPositionsResponse.ProtoReflect.Descriptor instead.
 func (*GetPositionsResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{30}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetPositionsResponse) GetPositions() []*ChannelPosition {
@@ -2410,7 +2680,7 @@ type GetServerInfoRequest struct {
 
 func (x *GetServerInfoRequest) Reset() {
 	*x = GetServerInfoRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[31]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2422,7 +2692,7 @@ func (x *GetServerInfoRequest) String() string {
 func (*GetServerInfoRequest) ProtoMessage() {}
 
 func (x *GetServerInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[31]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2435,7 +2705,7 @@ func (x *GetServerInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServerInfoRequest.ProtoReflect.Descriptor instead.
 func (*GetServerInfoRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{31}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{33}
 }
 
 // GetServerInfoResponse describes the server.
@@ -2455,7 +2725,7 @@ type GetServerInfoResponse struct {
 
 func (x *GetServerInfoResponse) Reset() {
 	*x = GetServerInfoResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[32]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2737,7 @@ func (x *GetServerInfoResponse) String() string {
 func (*GetServerInfoResponse) ProtoMessage() {}
 
 func (x *GetServerInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[32]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2750,7 @@ func (x *GetServerInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServerInfoResponse.ProtoReflect.Descriptor instead.
 func (*GetServerInfoResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{32}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetServerInfoResponse) GetVersion() string {
@@ -2533,7 +2803,7 @@ type ServerLimits struct {
 
 func (x *ServerLimits) Reset() {
 	*x = ServerLimits{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[33]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2545,7 +2815,7 @@ func (x *ServerLimits) String() string {
 func (*ServerLimits) ProtoMessage() {}
 
 func (x *ServerLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[33]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2558,7 +2828,7 @@ func (x *ServerLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerLimits.ProtoReflect.Descriptor instead.
 func (*ServerLimits) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{33}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ServerLimits) GetMaxPayloadBytes() uint64 {
@@ -2635,7 +2905,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[34]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +2917,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[34]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +2930,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{34}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Command) GetId() uint32 {
@@ -2866,7 +3136,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[35]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2878,7 +3148,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[35]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2891,7 +3161,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{35}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{37}
 }
 
 // Reply answers a command.
@@ -2922,7 +3192,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[36]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2934,7 +3204,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[36]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2947,7 +3217,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{36}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Reply) GetId() uint32 {
@@ -3169,7 +3439,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[37]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3451,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[37]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3464,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{37}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{39}
 }
 
 // CommandError says why a command was refused.
@@ -3210,7 +3480,7 @@ type CommandError struct {
 
 func (x *CommandError) Reset() {
 	*x = CommandError{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[38]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3222,7 +3492,7 @@ func (x *CommandError) String() string {
 func (*CommandError) ProtoMessage() {}
 
 func (x *CommandError) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[38]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3235,7 +3505,7 @@ func (x *CommandError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandError.ProtoReflect.Descriptor instead.
 func (*CommandError) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{38}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CommandError) GetCode() string {
@@ -3256,19 +3526,31 @@ var File_millrace_v1_realtime_service_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\n" +
-	"\"millrace/v1/realtime_service.proto\x12\vmillrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18millrace/v1/errors.proto\x1a\x19millrace/v1/message.proto\x1a\x1amillrace/v1/presence.proto\"\xe6\x01\n" +
+	"\"millrace/v1/realtime_service.proto\x12\vmillrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18millrace/v1/errors.proto\x1a\x19millrace/v1/message.proto\x1a\x1amillrace/v1/presence.proto\"\x96\x01\n" +
+	"\x06Filter\x12\x14\n" +
+	"\x05types\x18\x01 \x03(\tR\x05types\x12:\n" +
+	"\aheaders\x18\x02 \x03(\v2 .millrace.v1.Filter.HeadersEntryR\aheaders\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa5\x03\n" +
 	"\fSubscription\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12+\n" +
 	"\x05since\x18\x02 \x01(\v2\x15.millrace.v1.PositionR\x05since\x12\x16\n" +
 	"\x06recent\x18\x03 \x01(\rR\x06recent\x12)\n" +
 	"\x06on_gap\x18\x04 \x01(\x0e2\x12.millrace.v1.OnGapR\x05onGap\x12\x1a\n" +
 	"\bpresence\x18\x05 \x01(\bR\bpresence\x120\n" +
-	"\x04seen\x18\x06 \x03(\v2\x1c.millrace.v1.ChannelPositionR\x04seen\"\xcd\x01\n" +
+	"\x04seen\x18\x06 \x03(\v2\x1c.millrace.v1.ChannelPositionR\x04seen\x12+\n" +
+	"\x06filter\x18\a \x01(\v2\x13.millrace.v1.FilterR\x06filter\x12<\n" +
+	"\fmin_interval\x18\b \x01(\v2\x19.google.protobuf.DurationR\vminInterval\x12$\n" +
+	"\x0elatest_per_key\x18\t \x01(\bR\flatestPerKey\x12,\n" +
+	"\aon_slow\x18\n" +
+	" \x01(\x0e2\x13.millrace.v1.OnSlowR\x06onSlow\"\xf2\x01\n" +
 	"\x10SubscribeRequest\x12?\n" +
 	"\rsubscriptions\x18\x01 \x03(\v2\x19.millrace.v1.SubscriptionR\rsubscriptions\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12H\n" +
 	"\x12heartbeat_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12\x16\n" +
-	"\x06client\x18\x04 \x01(\tR\x06client\"\xd5\x04\n" +
+	"\x06client\x18\x04 \x01(\tR\x06client\x12#\n" +
+	"\rsession_token\x18\x05 \x01(\tR\fsessionToken\"\xd5\x04\n" +
 	"\x11SubscribeResponse\x120\n" +
 	"\bmessages\x18\x01 \x03(\v2\x14.millrace.v1.MessageR\bmessages\x12*\n" +
 	"\x05ready\x18\x02 \x01(\v2\x12.millrace.v1.ReadyH\x00R\x05ready\x129\n" +
@@ -3303,10 +3585,11 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.millrace.v1.GapReasonR\x06reason\x123\n" +
 	"\trequested\x18\x03 \x01(\v2\x15.millrace.v1.PositionR\trequested\x121\n" +
-	"\bposition\x18\x04 \x01(\v2\x15.millrace.v1.PositionR\bposition\"$\n" +
+	"\bposition\x18\x04 \x01(\v2\x15.millrace.v1.PositionR\bposition\"Y\n" +
 	"\n" +
-	"Checkpoint\x12\x16\n" +
-	"\x06cursor\x18\x01 \x01(\tR\x06cursor\"\v\n" +
+	"Checkpoint\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x121\n" +
+	"\bposition\x18\x02 \x01(\v2\x15.millrace.v1.PositionR\bposition\"\v\n" +
 	"\tHeartbeat\"\x9d\x01\n" +
 	"\x19UpdateSubscriptionRequest\x12#\n" +
 	"\rsession_token\x18\x01 \x01(\tR\fsessionToken\x12+\n" +
@@ -3317,7 +3600,7 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\n" +
 	"subscribed\x18\x01 \x03(\v2\x17.millrace.v1.SubscribedR\n" +
 	"subscribed\x12.\n" +
-	"\x06errors\x18\x02 \x03(\v2\x16.millrace.v1.ErrorInfoR\x06errors\"\x86\x04\n" +
+	"\x06errors\x18\x02 \x03(\v2\x16.millrace.v1.ErrorInfoR\x06errors\"\x81\x05\n" +
 	"\x0ePublishRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x120\n" +
 	"\apayload\x18\x02 \x01(\v2\x14.millrace.v1.PayloadH\x00R\apayload\x12.\n" +
@@ -3330,11 +3613,18 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\x03ttl\x18\t \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x1c\n" +
 	"\tephemeral\x18\n" +
 	" \x01(\bR\tephemeral\x12+\n" +
-	"\x06entity\x18\v \x01(\v2\x13.millrace.v1.EntityR\x06entity\x1a:\n" +
+	"\x06entity\x18\v \x01(\v2\x13.millrace.v1.EntityR\x06entity\x12!\n" +
+	"\fexclude_self\x18\f \x01(\bR\vexcludeSelf\x12#\n" +
+	"\rsession_token\x18\r \x01(\tR\fsessionToken\x121\n" +
+	"\bproducer\x18\x0e \x01(\v2\x15.millrace.v1.ProducerR\bproducer\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x06\n" +
-	"\x04data\"b\n" +
+	"\x04data\"B\n" +
+	"\bProducer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\"b\n" +
 	"\x0fPublishResponse\x121\n" +
 	"\bposition\x18\x01 \x01(\v2\x15.millrace.v1.PositionR\bposition\x12\x1c\n" +
 	"\tduplicate\x18\x02 \x01(\bR\tduplicate\"N\n" +
@@ -3452,7 +3742,12 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\x12ON_GAP_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rON_GAP_LATEST\x10\x01\x12\x11\n" +
 	"\rON_GAP_OLDEST\x10\x02\x12\x10\n" +
-	"\fON_GAP_CLOSE\x10\x03*\xab\x01\n" +
+	"\fON_GAP_CLOSE\x10\x03*n\n" +
+	"\x06OnSlow\x12\x17\n" +
+	"\x13ON_SLOW_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12ON_SLOW_DISCONNECT\x10\x01\x12\x17\n" +
+	"\x13ON_SLOW_DROP_OLDEST\x10\x02\x12\x1a\n" +
+	"\x16ON_SLOW_LATEST_PER_KEY\x10\x03*\xab\x01\n" +
 	"\tGapReason\x12\x1a\n" +
 	"\x16GAP_REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14GAP_REASON_TRUNCATED\x10\x01\x12\x17\n" +
@@ -3491,172 +3786,182 @@ func file_millrace_v1_realtime_service_proto_rawDescGZIP() []byte {
 	return file_millrace_v1_realtime_service_proto_rawDescData
 }
 
-var file_millrace_v1_realtime_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_millrace_v1_realtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_millrace_v1_realtime_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_millrace_v1_realtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_millrace_v1_realtime_service_proto_goTypes = []any{
 	(OnGap)(0),                         // 0: millrace.v1.OnGap
-	(GapReason)(0),                     // 1: millrace.v1.GapReason
-	(HistoryOrder)(0),                  // 2: millrace.v1.HistoryOrder
-	(*Subscription)(nil),               // 3: millrace.v1.Subscription
-	(*SubscribeRequest)(nil),           // 4: millrace.v1.SubscribeRequest
-	(*SubscribeResponse)(nil),          // 5: millrace.v1.SubscribeResponse
-	(*Ready)(nil),                      // 6: millrace.v1.Ready
-	(*Subscribed)(nil),                 // 7: millrace.v1.Subscribed
-	(*Unsubscribed)(nil),               // 8: millrace.v1.Unsubscribed
-	(*Gap)(nil),                        // 9: millrace.v1.Gap
-	(*Checkpoint)(nil),                 // 10: millrace.v1.Checkpoint
-	(*Heartbeat)(nil),                  // 11: millrace.v1.Heartbeat
-	(*UpdateSubscriptionRequest)(nil),  // 12: millrace.v1.UpdateSubscriptionRequest
-	(*UpdateSubscriptionResponse)(nil), // 13: millrace.v1.UpdateSubscriptionResponse
-	(*PublishRequest)(nil),             // 14: millrace.v1.PublishRequest
-	(*PublishResponse)(nil),            // 15: millrace.v1.PublishResponse
-	(*PublishBatchRequest)(nil),        // 16: millrace.v1.PublishBatchRequest
-	(*PublishBatchResponse)(nil),       // 17: millrace.v1.PublishBatchResponse
-	(*PublishResult)(nil),              // 18: millrace.v1.PublishResult
-	(*HistoryRequest)(nil),             // 19: millrace.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 20: millrace.v1.HistoryResponse
-	(*PresenceRequest)(nil),            // 21: millrace.v1.PresenceRequest
-	(*PresenceResponse)(nil),           // 22: millrace.v1.PresenceResponse
-	(*WatchPresenceRequest)(nil),       // 23: millrace.v1.WatchPresenceRequest
-	(*WatchPresenceResponse)(nil),      // 24: millrace.v1.WatchPresenceResponse
-	(*EnterPresenceRequest)(nil),       // 25: millrace.v1.EnterPresenceRequest
-	(*EnterPresenceResponse)(nil),      // 26: millrace.v1.EnterPresenceResponse
-	(*UpdatePresenceRequest)(nil),      // 27: millrace.v1.UpdatePresenceRequest
-	(*UpdatePresenceResponse)(nil),     // 28: millrace.v1.UpdatePresenceResponse
-	(*LeavePresenceRequest)(nil),       // 29: millrace.v1.LeavePresenceRequest
-	(*LeavePresenceResponse)(nil),      // 30: millrace.v1.LeavePresenceResponse
-	(*GetPositionsRequest)(nil),        // 31: millrace.v1.GetPositionsRequest
-	(*ChannelPosition)(nil),            // 32: millrace.v1.ChannelPosition
-	(*GetPositionsResponse)(nil),       // 33: millrace.v1.GetPositionsResponse
-	(*GetServerInfoRequest)(nil),       // 34: millrace.v1.GetServerInfoRequest
-	(*GetServerInfoResponse)(nil),      // 35: millrace.v1.GetServerInfoResponse
-	(*ServerLimits)(nil),               // 36: millrace.v1.ServerLimits
-	(*Command)(nil),                    // 37: millrace.v1.Command
-	(*Ping)(nil),                       // 38: millrace.v1.Ping
-	(*Reply)(nil),                      // 39: millrace.v1.Reply
-	(*Pong)(nil),                       // 40: millrace.v1.Pong
-	(*CommandError)(nil),               // 41: millrace.v1.CommandError
-	nil,                                // 42: millrace.v1.PublishRequest.HeadersEntry
-	(*Position)(nil),                   // 43: millrace.v1.Position
-	(*durationpb.Duration)(nil),        // 44: google.protobuf.Duration
-	(*Message)(nil),                    // 45: millrace.v1.Message
-	(*PresenceSnapshot)(nil),           // 46: millrace.v1.PresenceSnapshot
-	(*PresenceChanges)(nil),            // 47: millrace.v1.PresenceChanges
-	(*ErrorInfo)(nil),                  // 48: millrace.v1.ErrorInfo
-	(*Payload)(nil),                    // 49: millrace.v1.Payload
-	(*structpb.Value)(nil),             // 50: google.protobuf.Value
-	(*Entity)(nil),                     // 51: millrace.v1.Entity
-	(*Member)(nil),                     // 52: millrace.v1.Member
-	(*PresenceVersion)(nil),            // 53: millrace.v1.PresenceVersion
-	(*timestamppb.Timestamp)(nil),      // 54: google.protobuf.Timestamp
+	(OnSlow)(0),                        // 1: millrace.v1.OnSlow
+	(GapReason)(0),                     // 2: millrace.v1.GapReason
+	(HistoryOrder)(0),                  // 3: millrace.v1.HistoryOrder
+	(*Filter)(nil),                     // 4: millrace.v1.Filter
+	(*Subscription)(nil),               // 5: millrace.v1.Subscription
+	(*SubscribeRequest)(nil),           // 6: millrace.v1.SubscribeRequest
+	(*SubscribeResponse)(nil),          // 7: millrace.v1.SubscribeResponse
+	(*Ready)(nil),                      // 8: millrace.v1.Ready
+	(*Subscribed)(nil),                 // 9: millrace.v1.Subscribed
+	(*Unsubscribed)(nil),               // 10: millrace.v1.Unsubscribed
+	(*Gap)(nil),                        // 11: millrace.v1.Gap
+	(*Checkpoint)(nil),                 // 12: millrace.v1.Checkpoint
+	(*Heartbeat)(nil),                  // 13: millrace.v1.Heartbeat
+	(*UpdateSubscriptionRequest)(nil),  // 14: millrace.v1.UpdateSubscriptionRequest
+	(*UpdateSubscriptionResponse)(nil), // 15: millrace.v1.UpdateSubscriptionResponse
+	(*PublishRequest)(nil),             // 16: millrace.v1.PublishRequest
+	(*Producer)(nil),                   // 17: millrace.v1.Producer
+	(*PublishResponse)(nil),            // 18: millrace.v1.PublishResponse
+	(*PublishBatchRequest)(nil),        // 19: millrace.v1.PublishBatchRequest
+	(*PublishBatchResponse)(nil),       // 20: millrace.v1.PublishBatchResponse
+	(*PublishResult)(nil),              // 21: millrace.v1.PublishResult
+	(*HistoryRequest)(nil),             // 22: millrace.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 23: millrace.v1.HistoryResponse
+	(*PresenceRequest)(nil),            // 24: millrace.v1.PresenceRequest
+	(*PresenceResponse)(nil),           // 25: millrace.v1.PresenceResponse
+	(*WatchPresenceRequest)(nil),       // 26: millrace.v1.WatchPresenceRequest
+	(*WatchPresenceResponse)(nil),      // 27: millrace.v1.WatchPresenceResponse
+	(*EnterPresenceRequest)(nil),       // 28: millrace.v1.EnterPresenceRequest
+	(*EnterPresenceResponse)(nil),      // 29: millrace.v1.EnterPresenceResponse
+	(*UpdatePresenceRequest)(nil),      // 30: millrace.v1.UpdatePresenceRequest
+	(*UpdatePresenceResponse)(nil),     // 31: millrace.v1.UpdatePresenceResponse
+	(*LeavePresenceRequest)(nil),       // 32: millrace.v1.LeavePresenceRequest
+	(*LeavePresenceResponse)(nil),      // 33: millrace.v1.LeavePresenceResponse
+	(*GetPositionsRequest)(nil),        // 34: millrace.v1.GetPositionsRequest
+	(*ChannelPosition)(nil),            // 35: millrace.v1.ChannelPosition
+	(*GetPositionsResponse)(nil),       // 36: millrace.v1.GetPositionsResponse
+	(*GetServerInfoRequest)(nil),       // 37: millrace.v1.GetServerInfoRequest
+	(*GetServerInfoResponse)(nil),      // 38: millrace.v1.GetServerInfoResponse
+	(*ServerLimits)(nil),               // 39: millrace.v1.ServerLimits
+	(*Command)(nil),                    // 40: millrace.v1.Command
+	(*Ping)(nil),                       // 41: millrace.v1.Ping
+	(*Reply)(nil),                      // 42: millrace.v1.Reply
+	(*Pong)(nil),                       // 43: millrace.v1.Pong
+	(*CommandError)(nil),               // 44: millrace.v1.CommandError
+	nil,                                // 45: millrace.v1.Filter.HeadersEntry
+	nil,                                // 46: millrace.v1.PublishRequest.HeadersEntry
+	(*Position)(nil),                   // 47: millrace.v1.Position
+	(*durationpb.Duration)(nil),        // 48: google.protobuf.Duration
+	(*Message)(nil),                    // 49: millrace.v1.Message
+	(*PresenceSnapshot)(nil),           // 50: millrace.v1.PresenceSnapshot
+	(*PresenceChanges)(nil),            // 51: millrace.v1.PresenceChanges
+	(*ErrorInfo)(nil),                  // 52: millrace.v1.ErrorInfo
+	(*Payload)(nil),                    // 53: millrace.v1.Payload
+	(*structpb.Value)(nil),             // 54: google.protobuf.Value
+	(*Entity)(nil),                     // 55: millrace.v1.Entity
+	(*Member)(nil),                     // 56: millrace.v1.Member
+	(*PresenceVersion)(nil),            // 57: millrace.v1.PresenceVersion
+	(*timestamppb.Timestamp)(nil),      // 58: google.protobuf.Timestamp
 }
 var file_millrace_v1_realtime_service_proto_depIdxs = []int32{
-	43, // 0: millrace.v1.Subscription.since:type_name -> millrace.v1.Position
-	0,  // 1: millrace.v1.Subscription.on_gap:type_name -> millrace.v1.OnGap
-	32, // 2: millrace.v1.Subscription.seen:type_name -> millrace.v1.ChannelPosition
-	3,  // 3: millrace.v1.SubscribeRequest.subscriptions:type_name -> millrace.v1.Subscription
-	44, // 4: millrace.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
-	45, // 5: millrace.v1.SubscribeResponse.messages:type_name -> millrace.v1.Message
-	6,  // 6: millrace.v1.SubscribeResponse.ready:type_name -> millrace.v1.Ready
-	7,  // 7: millrace.v1.SubscribeResponse.subscribed:type_name -> millrace.v1.Subscribed
-	8,  // 8: millrace.v1.SubscribeResponse.unsubscribed:type_name -> millrace.v1.Unsubscribed
-	9,  // 9: millrace.v1.SubscribeResponse.gap:type_name -> millrace.v1.Gap
-	10, // 10: millrace.v1.SubscribeResponse.checkpoint:type_name -> millrace.v1.Checkpoint
-	11, // 11: millrace.v1.SubscribeResponse.heartbeat:type_name -> millrace.v1.Heartbeat
-	46, // 12: millrace.v1.SubscribeResponse.presence_snapshot:type_name -> millrace.v1.PresenceSnapshot
-	47, // 13: millrace.v1.SubscribeResponse.presence_changes:type_name -> millrace.v1.PresenceChanges
-	39, // 14: millrace.v1.SubscribeResponse.reply:type_name -> millrace.v1.Reply
-	44, // 15: millrace.v1.Ready.heartbeat_interval:type_name -> google.protobuf.Duration
-	43, // 16: millrace.v1.Subscribed.position:type_name -> millrace.v1.Position
-	48, // 17: millrace.v1.Unsubscribed.error:type_name -> millrace.v1.ErrorInfo
-	1,  // 18: millrace.v1.Gap.reason:type_name -> millrace.v1.GapReason
-	43, // 19: millrace.v1.Gap.requested:type_name -> millrace.v1.Position
-	43, // 20: millrace.v1.Gap.position:type_name -> millrace.v1.Position
-	3,  // 21: millrace.v1.UpdateSubscriptionRequest.add:type_name -> millrace.v1.Subscription
-	7,  // 22: millrace.v1.UpdateSubscriptionResponse.subscribed:type_name -> millrace.v1.Subscribed
-	48, // 23: millrace.v1.UpdateSubscriptionResponse.errors:type_name -> millrace.v1.ErrorInfo
-	49, // 24: millrace.v1.PublishRequest.payload:type_name -> millrace.v1.Payload
-	50, // 25: millrace.v1.PublishRequest.value:type_name -> google.protobuf.Value
-	42, // 26: millrace.v1.PublishRequest.headers:type_name -> millrace.v1.PublishRequest.HeadersEntry
-	43, // 27: millrace.v1.PublishRequest.expected_position:type_name -> millrace.v1.Position
-	44, // 28: millrace.v1.PublishRequest.ttl:type_name -> google.protobuf.Duration
-	51, // 29: millrace.v1.PublishRequest.entity:type_name -> millrace.v1.Entity
-	43, // 30: millrace.v1.PublishResponse.position:type_name -> millrace.v1.Position
-	14, // 31: millrace.v1.PublishBatchRequest.requests:type_name -> millrace.v1.PublishRequest
-	18, // 32: millrace.v1.PublishBatchResponse.results:type_name -> millrace.v1.PublishResult
-	15, // 33: millrace.v1.PublishResult.response:type_name -> millrace.v1.PublishResponse
-	48, // 34: millrace.v1.PublishResult.error:type_name -> millrace.v1.ErrorInfo
-	43, // 35: millrace.v1.HistoryRequest.since:type_name -> millrace.v1.Position
-	2,  // 36: millrace.v1.HistoryRequest.order:type_name -> millrace.v1.HistoryOrder
-	45, // 37: millrace.v1.HistoryResponse.messages:type_name -> millrace.v1.Message
-	43, // 38: millrace.v1.HistoryResponse.position:type_name -> millrace.v1.Position
-	52, // 39: millrace.v1.PresenceResponse.members:type_name -> millrace.v1.Member
-	53, // 40: millrace.v1.PresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	46, // 41: millrace.v1.WatchPresenceResponse.snapshot:type_name -> millrace.v1.PresenceSnapshot
-	47, // 42: millrace.v1.WatchPresenceResponse.changes:type_name -> millrace.v1.PresenceChanges
-	11, // 43: millrace.v1.WatchPresenceResponse.heartbeat:type_name -> millrace.v1.Heartbeat
-	49, // 44: millrace.v1.EnterPresenceRequest.data:type_name -> millrace.v1.Payload
-	53, // 45: millrace.v1.EnterPresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	49, // 46: millrace.v1.UpdatePresenceRequest.data:type_name -> millrace.v1.Payload
-	53, // 47: millrace.v1.UpdatePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	53, // 48: millrace.v1.LeavePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	43, // 49: millrace.v1.ChannelPosition.position:type_name -> millrace.v1.Position
-	32, // 50: millrace.v1.GetPositionsResponse.positions:type_name -> millrace.v1.ChannelPosition
-	54, // 51: millrace.v1.GetServerInfoResponse.time:type_name -> google.protobuf.Timestamp
-	36, // 52: millrace.v1.GetServerInfoResponse.limits:type_name -> millrace.v1.ServerLimits
-	12, // 53: millrace.v1.Command.update_subscription:type_name -> millrace.v1.UpdateSubscriptionRequest
-	14, // 54: millrace.v1.Command.publish:type_name -> millrace.v1.PublishRequest
-	16, // 55: millrace.v1.Command.publish_batch:type_name -> millrace.v1.PublishBatchRequest
-	19, // 56: millrace.v1.Command.history:type_name -> millrace.v1.HistoryRequest
-	21, // 57: millrace.v1.Command.presence:type_name -> millrace.v1.PresenceRequest
-	25, // 58: millrace.v1.Command.enter_presence:type_name -> millrace.v1.EnterPresenceRequest
-	27, // 59: millrace.v1.Command.update_presence:type_name -> millrace.v1.UpdatePresenceRequest
-	29, // 60: millrace.v1.Command.leave_presence:type_name -> millrace.v1.LeavePresenceRequest
-	31, // 61: millrace.v1.Command.get_positions:type_name -> millrace.v1.GetPositionsRequest
-	34, // 62: millrace.v1.Command.get_server_info:type_name -> millrace.v1.GetServerInfoRequest
-	38, // 63: millrace.v1.Command.ping:type_name -> millrace.v1.Ping
-	41, // 64: millrace.v1.Reply.error:type_name -> millrace.v1.CommandError
-	13, // 65: millrace.v1.Reply.update_subscription:type_name -> millrace.v1.UpdateSubscriptionResponse
-	15, // 66: millrace.v1.Reply.publish:type_name -> millrace.v1.PublishResponse
-	17, // 67: millrace.v1.Reply.publish_batch:type_name -> millrace.v1.PublishBatchResponse
-	20, // 68: millrace.v1.Reply.history:type_name -> millrace.v1.HistoryResponse
-	22, // 69: millrace.v1.Reply.presence:type_name -> millrace.v1.PresenceResponse
-	26, // 70: millrace.v1.Reply.enter_presence:type_name -> millrace.v1.EnterPresenceResponse
-	28, // 71: millrace.v1.Reply.update_presence:type_name -> millrace.v1.UpdatePresenceResponse
-	30, // 72: millrace.v1.Reply.leave_presence:type_name -> millrace.v1.LeavePresenceResponse
-	33, // 73: millrace.v1.Reply.get_positions:type_name -> millrace.v1.GetPositionsResponse
-	35, // 74: millrace.v1.Reply.get_server_info:type_name -> millrace.v1.GetServerInfoResponse
-	40, // 75: millrace.v1.Reply.pong:type_name -> millrace.v1.Pong
-	48, // 76: millrace.v1.CommandError.info:type_name -> millrace.v1.ErrorInfo
-	4,  // 77: millrace.v1.RealtimeService.Subscribe:input_type -> millrace.v1.SubscribeRequest
-	12, // 78: millrace.v1.RealtimeService.UpdateSubscription:input_type -> millrace.v1.UpdateSubscriptionRequest
-	14, // 79: millrace.v1.RealtimeService.Publish:input_type -> millrace.v1.PublishRequest
-	16, // 80: millrace.v1.RealtimeService.PublishBatch:input_type -> millrace.v1.PublishBatchRequest
-	19, // 81: millrace.v1.RealtimeService.History:input_type -> millrace.v1.HistoryRequest
-	21, // 82: millrace.v1.RealtimeService.Presence:input_type -> millrace.v1.PresenceRequest
-	23, // 83: millrace.v1.RealtimeService.WatchPresence:input_type -> millrace.v1.WatchPresenceRequest
-	25, // 84: millrace.v1.RealtimeService.EnterPresence:input_type -> millrace.v1.EnterPresenceRequest
-	27, // 85: millrace.v1.RealtimeService.UpdatePresence:input_type -> millrace.v1.UpdatePresenceRequest
-	29, // 86: millrace.v1.RealtimeService.LeavePresence:input_type -> millrace.v1.LeavePresenceRequest
-	31, // 87: millrace.v1.RealtimeService.GetPositions:input_type -> millrace.v1.GetPositionsRequest
-	34, // 88: millrace.v1.RealtimeService.GetServerInfo:input_type -> millrace.v1.GetServerInfoRequest
-	5,  // 89: millrace.v1.RealtimeService.Subscribe:output_type -> millrace.v1.SubscribeResponse
-	13, // 90: millrace.v1.RealtimeService.UpdateSubscription:output_type -> millrace.v1.UpdateSubscriptionResponse
-	15, // 91: millrace.v1.RealtimeService.Publish:output_type -> millrace.v1.PublishResponse
-	17, // 92: millrace.v1.RealtimeService.PublishBatch:output_type -> millrace.v1.PublishBatchResponse
-	20, // 93: millrace.v1.RealtimeService.History:output_type -> millrace.v1.HistoryResponse
-	22, // 94: millrace.v1.RealtimeService.Presence:output_type -> millrace.v1.PresenceResponse
-	24, // 95: millrace.v1.RealtimeService.WatchPresence:output_type -> millrace.v1.WatchPresenceResponse
-	26, // 96: millrace.v1.RealtimeService.EnterPresence:output_type -> millrace.v1.EnterPresenceResponse
-	28, // 97: millrace.v1.RealtimeService.UpdatePresence:output_type -> millrace.v1.UpdatePresenceResponse
-	30, // 98: millrace.v1.RealtimeService.LeavePresence:output_type -> millrace.v1.LeavePresenceResponse
-	33, // 99: millrace.v1.RealtimeService.GetPositions:output_type -> millrace.v1.GetPositionsResponse
-	35, // 100: millrace.v1.RealtimeService.GetServerInfo:output_type -> millrace.v1.GetServerInfoResponse
-	89, // [89:101] is the sub-list for method output_type
-	77, // [77:89] is the sub-list for method input_type
-	77, // [77:77] is the sub-list for extension type_name
-	77, // [77:77] is the sub-list for extension extendee
-	0,  // [0:77] is the sub-list for field type_name
+	45, // 0: millrace.v1.Filter.headers:type_name -> millrace.v1.Filter.HeadersEntry
+	47, // 1: millrace.v1.Subscription.since:type_name -> millrace.v1.Position
+	0,  // 2: millrace.v1.Subscription.on_gap:type_name -> millrace.v1.OnGap
+	35, // 3: millrace.v1.Subscription.seen:type_name -> millrace.v1.ChannelPosition
+	4,  // 4: millrace.v1.Subscription.filter:type_name -> millrace.v1.Filter
+	48, // 5: millrace.v1.Subscription.min_interval:type_name -> google.protobuf.Duration
+	1,  // 6: millrace.v1.Subscription.on_slow:type_name -> millrace.v1.OnSlow
+	5,  // 7: millrace.v1.SubscribeRequest.subscriptions:type_name -> millrace.v1.Subscription
+	48, // 8: millrace.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	49, // 9: millrace.v1.SubscribeResponse.messages:type_name -> millrace.v1.Message
+	8,  // 10: millrace.v1.SubscribeResponse.ready:type_name -> millrace.v1.Ready
+	9,  // 11: millrace.v1.SubscribeResponse.subscribed:type_name -> millrace.v1.Subscribed
+	10, // 12: millrace.v1.SubscribeResponse.unsubscribed:type_name -> millrace.v1.Unsubscribed
+	11, // 13: millrace.v1.SubscribeResponse.gap:type_name -> millrace.v1.Gap
+	12, // 14: millrace.v1.SubscribeResponse.checkpoint:type_name -> millrace.v1.Checkpoint
+	13, // 15: millrace.v1.SubscribeResponse.heartbeat:type_name -> millrace.v1.Heartbeat
+	50, // 16: millrace.v1.SubscribeResponse.presence_snapshot:type_name -> millrace.v1.PresenceSnapshot
+	51, // 17: millrace.v1.SubscribeResponse.presence_changes:type_name -> millrace.v1.PresenceChanges
+	42, // 18: millrace.v1.SubscribeResponse.reply:type_name -> millrace.v1.Reply
+	48, // 19: millrace.v1.Ready.heartbeat_interval:type_name -> google.protobuf.Duration
+	47, // 20: millrace.v1.Subscribed.position:type_name -> millrace.v1.Position
+	52, // 21: millrace.v1.Unsubscribed.error:type_name -> millrace.v1.ErrorInfo
+	2,  // 22: millrace.v1.Gap.reason:type_name -> millrace.v1.GapReason
+	47, // 23: millrace.v1.Gap.requested:type_name -> millrace.v1.Position
+	47, // 24: millrace.v1.Gap.position:type_name -> millrace.v1.Position
+	47, // 25: millrace.v1.Checkpoint.position:type_name -> millrace.v1.Position
+	5,  // 26: millrace.v1.UpdateSubscriptionRequest.add:type_name -> millrace.v1.Subscription
+	9,  // 27: millrace.v1.UpdateSubscriptionResponse.subscribed:type_name -> millrace.v1.Subscribed
+	52, // 28: millrace.v1.UpdateSubscriptionResponse.errors:type_name -> millrace.v1.ErrorInfo
+	53, // 29: millrace.v1.PublishRequest.payload:type_name -> millrace.v1.Payload
+	54, // 30: millrace.v1.PublishRequest.value:type_name -> google.protobuf.Value
+	46, // 31: millrace.v1.PublishRequest.headers:type_name -> millrace.v1.PublishRequest.HeadersEntry
+	47, // 32: millrace.v1.PublishRequest.expected_position:type_name -> millrace.v1.Position
+	48, // 33: millrace.v1.PublishRequest.ttl:type_name -> google.protobuf.Duration
+	55, // 34: millrace.v1.PublishRequest.entity:type_name -> millrace.v1.Entity
+	17, // 35: millrace.v1.PublishRequest.producer:type_name -> millrace.v1.Producer
+	47, // 36: millrace.v1.PublishResponse.position:type_name -> millrace.v1.Position
+	16, // 37: millrace.v1.PublishBatchRequest.requests:type_name -> millrace.v1.PublishRequest
+	21, // 38: millrace.v1.PublishBatchResponse.results:type_name -> millrace.v1.PublishResult
+	18, // 39: millrace.v1.PublishResult.response:type_name -> millrace.v1.PublishResponse
+	52, // 40: millrace.v1.PublishResult.error:type_name -> millrace.v1.ErrorInfo
+	47, // 41: millrace.v1.HistoryRequest.since:type_name -> millrace.v1.Position
+	3,  // 42: millrace.v1.HistoryRequest.order:type_name -> millrace.v1.HistoryOrder
+	49, // 43: millrace.v1.HistoryResponse.messages:type_name -> millrace.v1.Message
+	47, // 44: millrace.v1.HistoryResponse.position:type_name -> millrace.v1.Position
+	56, // 45: millrace.v1.PresenceResponse.members:type_name -> millrace.v1.Member
+	57, // 46: millrace.v1.PresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	50, // 47: millrace.v1.WatchPresenceResponse.snapshot:type_name -> millrace.v1.PresenceSnapshot
+	51, // 48: millrace.v1.WatchPresenceResponse.changes:type_name -> millrace.v1.PresenceChanges
+	13, // 49: millrace.v1.WatchPresenceResponse.heartbeat:type_name -> millrace.v1.Heartbeat
+	53, // 50: millrace.v1.EnterPresenceRequest.data:type_name -> millrace.v1.Payload
+	57, // 51: millrace.v1.EnterPresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	53, // 52: millrace.v1.UpdatePresenceRequest.data:type_name -> millrace.v1.Payload
+	57, // 53: millrace.v1.UpdatePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	57, // 54: millrace.v1.LeavePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	47, // 55: millrace.v1.ChannelPosition.position:type_name -> millrace.v1.Position
+	35, // 56: millrace.v1.GetPositionsResponse.positions:type_name -> millrace.v1.ChannelPosition
+	58, // 57: millrace.v1.GetServerInfoResponse.time:type_name -> google.protobuf.Timestamp
+	39, // 58: millrace.v1.GetServerInfoResponse.limits:type_name -> millrace.v1.ServerLimits
+	14, // 59: millrace.v1.Command.update_subscription:type_name -> millrace.v1.UpdateSubscriptionRequest
+	16, // 60: millrace.v1.Command.publish:type_name -> millrace.v1.PublishRequest
+	19, // 61: millrace.v1.Command.publish_batch:type_name -> millrace.v1.PublishBatchRequest
+	22, // 62: millrace.v1.Command.history:type_name -> millrace.v1.HistoryRequest
+	24, // 63: millrace.v1.Command.presence:type_name -> millrace.v1.PresenceRequest
+	28, // 64: millrace.v1.Command.enter_presence:type_name -> millrace.v1.EnterPresenceRequest
+	30, // 65: millrace.v1.Command.update_presence:type_name -> millrace.v1.UpdatePresenceRequest
+	32, // 66: millrace.v1.Command.leave_presence:type_name -> millrace.v1.LeavePresenceRequest
+	34, // 67: millrace.v1.Command.get_positions:type_name -> millrace.v1.GetPositionsRequest
+	37, // 68: millrace.v1.Command.get_server_info:type_name -> millrace.v1.GetServerInfoRequest
+	41, // 69: millrace.v1.Command.ping:type_name -> millrace.v1.Ping
+	44, // 70: millrace.v1.Reply.error:type_name -> millrace.v1.CommandError
+	15, // 71: millrace.v1.Reply.update_subscription:type_name -> millrace.v1.UpdateSubscriptionResponse
+	18, // 72: millrace.v1.Reply.publish:type_name -> millrace.v1.PublishResponse
+	20, // 73: millrace.v1.Reply.publish_batch:type_name -> millrace.v1.PublishBatchResponse
+	23, // 74: millrace.v1.Reply.history:type_name -> millrace.v1.HistoryResponse
+	25, // 75: millrace.v1.Reply.presence:type_name -> millrace.v1.PresenceResponse
+	29, // 76: millrace.v1.Reply.enter_presence:type_name -> millrace.v1.EnterPresenceResponse
+	31, // 77: millrace.v1.Reply.update_presence:type_name -> millrace.v1.UpdatePresenceResponse
+	33, // 78: millrace.v1.Reply.leave_presence:type_name -> millrace.v1.LeavePresenceResponse
+	36, // 79: millrace.v1.Reply.get_positions:type_name -> millrace.v1.GetPositionsResponse
+	38, // 80: millrace.v1.Reply.get_server_info:type_name -> millrace.v1.GetServerInfoResponse
+	43, // 81: millrace.v1.Reply.pong:type_name -> millrace.v1.Pong
+	52, // 82: millrace.v1.CommandError.info:type_name -> millrace.v1.ErrorInfo
+	6,  // 83: millrace.v1.RealtimeService.Subscribe:input_type -> millrace.v1.SubscribeRequest
+	14, // 84: millrace.v1.RealtimeService.UpdateSubscription:input_type -> millrace.v1.UpdateSubscriptionRequest
+	16, // 85: millrace.v1.RealtimeService.Publish:input_type -> millrace.v1.PublishRequest
+	19, // 86: millrace.v1.RealtimeService.PublishBatch:input_type -> millrace.v1.PublishBatchRequest
+	22, // 87: millrace.v1.RealtimeService.History:input_type -> millrace.v1.HistoryRequest
+	24, // 88: millrace.v1.RealtimeService.Presence:input_type -> millrace.v1.PresenceRequest
+	26, // 89: millrace.v1.RealtimeService.WatchPresence:input_type -> millrace.v1.WatchPresenceRequest
+	28, // 90: millrace.v1.RealtimeService.EnterPresence:input_type -> millrace.v1.EnterPresenceRequest
+	30, // 91: millrace.v1.RealtimeService.UpdatePresence:input_type -> millrace.v1.UpdatePresenceRequest
+	32, // 92: millrace.v1.RealtimeService.LeavePresence:input_type -> millrace.v1.LeavePresenceRequest
+	34, // 93: millrace.v1.RealtimeService.GetPositions:input_type -> millrace.v1.GetPositionsRequest
+	37, // 94: millrace.v1.RealtimeService.GetServerInfo:input_type -> millrace.v1.GetServerInfoRequest
+	7,  // 95: millrace.v1.RealtimeService.Subscribe:output_type -> millrace.v1.SubscribeResponse
+	15, // 96: millrace.v1.RealtimeService.UpdateSubscription:output_type -> millrace.v1.UpdateSubscriptionResponse
+	18, // 97: millrace.v1.RealtimeService.Publish:output_type -> millrace.v1.PublishResponse
+	20, // 98: millrace.v1.RealtimeService.PublishBatch:output_type -> millrace.v1.PublishBatchResponse
+	23, // 99: millrace.v1.RealtimeService.History:output_type -> millrace.v1.HistoryResponse
+	25, // 100: millrace.v1.RealtimeService.Presence:output_type -> millrace.v1.PresenceResponse
+	27, // 101: millrace.v1.RealtimeService.WatchPresence:output_type -> millrace.v1.WatchPresenceResponse
+	29, // 102: millrace.v1.RealtimeService.EnterPresence:output_type -> millrace.v1.EnterPresenceResponse
+	31, // 103: millrace.v1.RealtimeService.UpdatePresence:output_type -> millrace.v1.UpdatePresenceResponse
+	33, // 104: millrace.v1.RealtimeService.LeavePresence:output_type -> millrace.v1.LeavePresenceResponse
+	36, // 105: millrace.v1.RealtimeService.GetPositions:output_type -> millrace.v1.GetPositionsResponse
+	38, // 106: millrace.v1.RealtimeService.GetServerInfo:output_type -> millrace.v1.GetServerInfoResponse
+	95, // [95:107] is the sub-list for method output_type
+	83, // [83:95] is the sub-list for method input_type
+	83, // [83:83] is the sub-list for extension type_name
+	83, // [83:83] is the sub-list for extension extendee
+	0,  // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_realtime_service_proto_init() }
@@ -3667,7 +3972,7 @@ func file_millrace_v1_realtime_service_proto_init() {
 	file_millrace_v1_errors_proto_init()
 	file_millrace_v1_message_proto_init()
 	file_millrace_v1_presence_proto_init()
-	file_millrace_v1_realtime_service_proto_msgTypes[2].OneofWrappers = []any{
+	file_millrace_v1_realtime_service_proto_msgTypes[3].OneofWrappers = []any{
 		(*SubscribeResponse_Ready)(nil),
 		(*SubscribeResponse_Subscribed)(nil),
 		(*SubscribeResponse_Unsubscribed)(nil),
@@ -3678,20 +3983,20 @@ func file_millrace_v1_realtime_service_proto_init() {
 		(*SubscribeResponse_PresenceChanges)(nil),
 		(*SubscribeResponse_Reply)(nil),
 	}
-	file_millrace_v1_realtime_service_proto_msgTypes[11].OneofWrappers = []any{
+	file_millrace_v1_realtime_service_proto_msgTypes[12].OneofWrappers = []any{
 		(*PublishRequest_Payload)(nil),
 		(*PublishRequest_Value)(nil),
 	}
-	file_millrace_v1_realtime_service_proto_msgTypes[15].OneofWrappers = []any{
+	file_millrace_v1_realtime_service_proto_msgTypes[17].OneofWrappers = []any{
 		(*PublishResult_Response)(nil),
 		(*PublishResult_Error)(nil),
 	}
-	file_millrace_v1_realtime_service_proto_msgTypes[21].OneofWrappers = []any{
+	file_millrace_v1_realtime_service_proto_msgTypes[23].OneofWrappers = []any{
 		(*WatchPresenceResponse_Snapshot)(nil),
 		(*WatchPresenceResponse_Changes)(nil),
 		(*WatchPresenceResponse_Heartbeat)(nil),
 	}
-	file_millrace_v1_realtime_service_proto_msgTypes[34].OneofWrappers = []any{
+	file_millrace_v1_realtime_service_proto_msgTypes[36].OneofWrappers = []any{
 		(*Command_UpdateSubscription)(nil),
 		(*Command_Publish)(nil),
 		(*Command_PublishBatch)(nil),
@@ -3704,7 +4009,7 @@ func file_millrace_v1_realtime_service_proto_init() {
 		(*Command_GetServerInfo)(nil),
 		(*Command_Ping)(nil),
 	}
-	file_millrace_v1_realtime_service_proto_msgTypes[36].OneofWrappers = []any{
+	file_millrace_v1_realtime_service_proto_msgTypes[38].OneofWrappers = []any{
 		(*Reply_Error)(nil),
 		(*Reply_UpdateSubscription)(nil),
 		(*Reply_Publish)(nil),
@@ -3723,8 +4028,8 @@ func file_millrace_v1_realtime_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_v1_realtime_service_proto_rawDesc), len(file_millrace_v1_realtime_service_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   40,
+			NumEnums:      4,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
