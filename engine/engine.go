@@ -11,6 +11,9 @@
 //     has been handed to the deliver function of this node.
 //   - Once. An id that was appended within the deduplication window answers
 //     the first receipt and is neither stored nor delivered again.
+//   - Numbered producers. A message whose producer's number is the next one is
+//     appended; an earlier one is a duplicate, a later one is refused. To an
+//     engine that does not know the producer, any number is the first.
 //   - Metadata outlives data. The epoch and the head of a channel are known
 //     after its last message has expired.
 //   - A changed epoch is the only answer to lost continuity.
@@ -97,6 +100,16 @@ type Message struct {
 	TTL       time.Duration
 	Ephemeral bool
 	Entity    *Entity
+	Producer  *Producer
+	// Exclude is the public id of the session that does not receive the message.
+	Exclude string
+}
+
+// Producer numbers the messages of one publisher to one channel.
+type Producer struct {
+	ID    string
+	Epoch uint64 // raised by a publisher that starts anew
+	Seq   uint64 // one more than the last one's, from 1 in each epoch
 }
 
 // Size is about how many bytes the message takes, in memory and on a wire.
@@ -125,8 +138,13 @@ type AppendOptions struct {
 
 // Receipt says where an appended message is.
 type Receipt struct {
-	Position  Position
-	Duplicate bool // the id had been appended before, at Position
+	Position Position
+	// Duplicate reports that the id, or the producer's number, had been appended
+	// before; Position is then the first one's, or zero if no longer known.
+	Duplicate bool
+	// Expected is the number that ErrSequenceMismatch, or the epoch that
+	// ErrProducerFenced, would have accepted.
+	Expected uint64
 }
 
 // State is where a channel's log begins and ends.
@@ -165,6 +183,11 @@ var (
 	ErrPositionMismatch = errors.New("channel is not at the expected position")
 	// ErrIDReused answers an Append whose id belongs to another content.
 	ErrIDReused = errors.New("message id was used for another content")
+	// ErrSequenceMismatch answers an Append whose producer skipped a number.
+	ErrSequenceMismatch = errors.New("producer skipped a number")
+	// ErrProducerFenced answers an Append of a producer that a newer epoch of
+	// itself has replaced.
+	ErrProducerFenced = errors.New("producer was replaced by a newer epoch")
 	// ErrClosed answers every call after Close.
 	ErrClosed = errors.New("engine is closed")
 )

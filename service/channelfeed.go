@@ -18,18 +18,24 @@ type channelFeed struct {
 	sub     *subscription
 	name    string
 	onGap   millracev1.OnGap
+	selects selection
 
 	// Owned by the session's reader.
 	opening  []*Frame        // sent before anything else
 	position engine.Position // of the last message shown
 	target   uint64          // head of the log when the subscription began
+	unseen   bool            // position has moved without a message
 }
 
 // openChannel makes the feed and has the topic see everything from here on, so
 // that what the log says next misses nothing.
 func (s *Service) openChannel(ctx context.Context, sub *subscription, request *millracev1.Subscription) (*millracev1.Subscribed, error) {
-	f := &channelFeed{service: s, sub: sub, name: request.GetChannel(), onGap: request.GetOnGap()}
+	f := &channelFeed{
+		service: s, sub: sub, name: request.GetChannel(), onGap: request.GetOnGap(),
+		selects: newSelection(sub.session.id, request.GetFilter()),
+	}
 	sub.feed = f
+	sub.pace = newPace(request, s.rules.of(f.name).History)
 	s.hub.join(f.name, sub)
 	log, err := s.engine.State(ctx, f.name)
 	if err != nil {
@@ -75,15 +81,76 @@ func (f *channelFeed) accept(frame *Frame, b *batch) bool {
 	m := frame.Message
 	switch {
 	case m.Ephemeral:
-	case m.Position.Epoch == f.position.Epoch && m.Position.Offset <= f.position.Offset:
-		return true // came from the log already
-	case m.Position.Epoch != f.position.Epoch || m.Previous != f.position.Offset:
+		f.showEphemeral(frame, b)
+		return true
+	case m.Position.Epoch != f.position.Epoch:
 		return false
-	default:
-		f.position = m.Position
+	case m.Position.Offset <= f.position.Offset:
+		return true // came from the log already
+	case m.Previous != f.position.Offset && !f.jump(m, b):
+		return false
 	}
-	b.add(frame)
+	f.show(frame, b)
 	return true
+}
+
+// jump passes over what the subscription let go when it was too slow.
+func (f *channelFeed) jump(m *engine.Message, b *batch) bool {
+	switch f.sub.pace.onSlow {
+	case millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY:
+		return true // what it asked for
+	case millracev1.OnSlow_ON_SLOW_DROP_OLDEST:
+		to := engine.Position{Epoch: m.Position.Epoch, Offset: m.Previous}
+		b.add(gapNotice(newGap(f.name, millracev1.GapReason_GAP_REASON_NO_HISTORY, f.position, to)))
+		f.position, f.unseen = to, false
+		return true
+	case millracev1.OnSlow_ON_SLOW_UNSPECIFIED, millracev1.OnSlow_ON_SLOW_DISCONNECT:
+	}
+	return false
+}
+
+// show adds a message that follows on the position, and moves there.
+func (f *channelFeed) show(frame *Frame, b *batch) {
+	m := frame.Message
+	if !f.selects.includes(m) {
+		f.position = m.Position
+		f.hide()
+		return
+	}
+	if checkpoint := f.checkpoint(); checkpoint != nil {
+		b.add(checkpoint)
+	}
+	f.position = m.Position
+	b.add(frame)
+}
+
+// showEphemeral adds a message that has no place. They are the first to go when
+// the session is slow.
+func (f *channelFeed) showEphemeral(frame *Frame, b *batch) {
+	s := f.sub.session
+	isLate := s.pending.Load() > s.budget/2 && f.sub.pace.onSlow != millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY
+	if !isLate && f.selects.includes(frame.Message) {
+		b.add(frame)
+	}
+}
+
+// hide notes that the position has moved without a message to say so.
+func (f *channelFeed) hide() {
+	if !f.unseen {
+		f.unseen = true
+		f.sub.session.unseen = append(f.sub.session.unseen, f.sub)
+	}
+}
+
+// checkpoint implements [feed].
+func (f *channelFeed) checkpoint() *Frame {
+	if !f.unseen {
+		return nil
+	}
+	f.unseen = false
+	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Checkpoint{
+		Checkpoint: &millracev1.Checkpoint{Channel: f.name, Position: positionToProto(f.position)},
+	}})
 }
 
 // catchUp implements [feed].
@@ -116,17 +183,25 @@ func (f *channelFeed) meets(t *topic) bool {
 		(t.known.IsZero() || t.known.Epoch == f.position.Epoch && t.known.Offset <= f.position.Offset)
 }
 
-// take adds the messages of a page as far as there is room.
+// take adds the messages of a page as far as there is room. What has expired in
+// between is passed over.
 func (f *channelFeed) take(page engine.Page, b *batch) {
 	for _, m := range page.Messages {
 		if b.full() {
 			return
 		}
-		b.add(newMessageFrame(m))
-		f.position = m.Position
+		f.passOver(m.Previous)
+		f.show(newMessageFrame(m), b)
 	}
 	if !page.More {
-		f.position.Offset = page.State.Head // passes over what has expired
+		f.passOver(page.State.Head)
+	}
+}
+
+func (f *channelFeed) passOver(offset uint64) {
+	if offset > f.position.Offset {
+		f.position.Offset = offset
+		f.hide()
 	}
 }
 
@@ -152,7 +227,7 @@ func (f *channelFeed) skip(missed *start, b *batch) error {
 		return nil
 	}
 	b.add(gapNotice(missed.gap))
-	f.position, f.target = missed.position, 0
+	f.position, f.target, f.unseen = missed.position, 0, false
 	return nil
 }
 

@@ -70,6 +70,7 @@ const (
 	maxQueryKeyBytes = 4 << 10
 	maxPresenceBytes = 2 << 10
 	maxClientBytes   = 128
+	maxFilterTypes   = 32
 	maxPageSize      = 1000
 	defaultPageSize  = 100
 	maxSnapshot      = 1000

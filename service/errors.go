@@ -130,6 +130,10 @@ func asRefusal(err error) *refusal {
 		r = refuse(millracev1.ErrorReason_ERROR_REASON_ID_REUSED, "id", "the id was published before with another content")
 	case errors.Is(err, engine.ErrPositionMismatch):
 		r = refuse(millracev1.ErrorReason_ERROR_REASON_POSITION_MISMATCH, "expected_position", "the channel is not at the expected position")
+	case errors.Is(err, engine.ErrSequenceMismatch):
+		r = refuse(millracev1.ErrorReason_ERROR_REASON_SEQUENCE_MISMATCH, "producer.seq", "producer.seq: not the next number")
+	case errors.Is(err, engine.ErrProducerFenced):
+		r = refuse(millracev1.ErrorReason_ERROR_REASON_SEQUENCE_MISMATCH, "producer.epoch", "producer.epoch: a newer one has replaced it")
 	case errors.Is(err, engine.ErrClosed):
 		r = refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(time.Second)
 	default:

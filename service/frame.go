@@ -40,6 +40,14 @@ func newMessageFrame(m *engine.Message) *Frame { return &Frame{Message: m} }
 
 func newNotice(notice *millracev1.SubscribeResponse) *Frame { return &Frame{Notice: notice} }
 
+// key is what the frame is the latest value of; empty for notices.
+func (f *Frame) key() string {
+	if f.Message == nil {
+		return ""
+	}
+	return f.Message.Key
+}
+
 // size is about how many bytes the frame takes on a wire.
 func (f *Frame) size() int {
 	if f.Message != nil {

@@ -127,14 +127,15 @@ func (t *topic) publish(f *Frame) {
 	size := f.size()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := &node{frame: f, bytes: t.tail.bytes + uint64(size)}
-	t.tail.next.Store(n)
+	last := t.tail
+	n := &node{frame: f, bytes: last.bytes + uint64(size)}
+	last.next.Store(n)
 	t.tail = n
 	if f.Message != nil && !f.Message.Ephemeral {
 		t.known = f.Message.Position
 	}
 	for _, sub := range t.subs {
-		sub.notify(n, size)
+		sub.notify(last, n, size)
 	}
 }
 

@@ -18,6 +18,7 @@ type patternFeed struct {
 	sub     *subscription
 	pattern string
 	onGap   millracev1.OnGap
+	selects selection
 
 	// Owned by the session's reader.
 	opening []*Frame
@@ -29,9 +30,11 @@ type patternFeed struct {
 func (s *Service) openPattern(ctx context.Context, sub *subscription, request *millracev1.Subscription) (*millracev1.Subscribed, error) {
 	f := &patternFeed{
 		service: s, sub: sub, pattern: request.GetChannel(), onGap: request.GetOnGap(),
-		seen: map[string]engine.Position{},
+		selects: newSelection(sub.session.id, request.GetFilter()),
+		seen:    map[string]engine.Position{},
 	}
 	sub.feed = f
+	sub.pace = newPace(request, engine.Retention{Messages: 1})
 	s.hub.join(f.pattern, sub)
 	if request.GetSince() == nil {
 		f.sub.goLive(always) // before the start is read, so that nothing falls between
@@ -82,7 +85,9 @@ func (f *patternFeed) resume(now engine.Position, request *millracev1.Subscripti
 func (f *patternFeed) accept(frame *Frame, b *batch) bool {
 	m := frame.Message
 	if m.Ephemeral {
-		b.add(frame)
+		if f.selects.includes(m) {
+			b.add(frame)
+		}
 		return true
 	}
 	at, known := f.seen[m.Channel]
@@ -98,8 +103,14 @@ func (f *patternFeed) accept(frame *Frame, b *batch) bool {
 
 func (f *patternFeed) show(frame *Frame, b *batch) {
 	f.seen[frame.Message.Channel] = frame.Message.Position
-	b.add(frame)
+	if f.selects.includes(frame.Message) {
+		b.add(frame)
+	}
 }
+
+// checkpoint implements [feed]: what a pattern hides is hidden again after a
+// resume.
+func (f *patternFeed) checkpoint() *Frame { return nil }
 
 // catchUp implements [feed]: it goes live first, then reads the log of every
 // channel that has more than was shown. What comes twice is passed over.

@@ -201,3 +201,6 @@ func (f *presenceFeed) leave() {
 	f.sub.topic.remove(f.sub)
 	f.presence.release(f.presence.sets[f.name])
 }
+
+// checkpoint implements [feed]: presence has versions, not positions.
+func (f *presenceFeed) checkpoint() *Frame { return nil }

@@ -26,6 +26,13 @@ func (s *Service) Publish(ctx context.Context, request *millracev1.PublishReques
 		return nil, asRefusal(err).on(request.GetChannel())
 	}
 	m.Publisher = identity.User
+	if request.GetExcludeSelf() {
+		session, err := s.sessionOf(ctx, request.GetSessionToken())
+		if err != nil {
+			return nil, err
+		}
+		m.Exclude = session.id
+	}
 	if m.Ephemeral {
 		return &millracev1.PublishResponse{}, s.engine.Broadcast(ctx, m)
 	}
@@ -36,13 +43,19 @@ func (s *Service) Publish(ctx context.Context, request *millracev1.PublishReques
 	}
 	receipt, err := s.engine.Append(ctx, m, options)
 	if err != nil {
-		r := asRefusal(err).on(m.Channel)
-		if errors.Is(err, engine.ErrPositionMismatch) {
-			r.info.Position = &millracev1.Position{Offset: receipt.Position.Offset, Epoch: receipt.Position.Epoch}
-		}
-		return nil, r
+		return nil, appendRefusal(err, receipt).on(m.Channel)
 	}
 	return &millracev1.PublishResponse{Position: positionToProto(receipt.Position), Duplicate: receipt.Duplicate}, nil
+}
+
+// appendRefusal tells the publisher what the engine would have accepted.
+func appendRefusal(err error, receipt engine.Receipt) *refusal {
+	r := asRefusal(err)
+	if errors.Is(err, engine.ErrPositionMismatch) {
+		r.info.Position = &millracev1.Position{Offset: receipt.Position.Offset, Epoch: receipt.Position.Epoch}
+	}
+	r.info.Limit = receipt.Expected
+	return r
 }
 
 // PublishBatch implements the API.
@@ -74,9 +87,10 @@ func (s *Service) message(request *millracev1.PublishRequest) (*engine.Message, 
 		checkText("id", request.GetId(), maxIDBytes),
 		checkText("type", request.GetType(), maxTypeBytes),
 		checkText("key", request.GetKey(), maxKeyBytes),
-		checkHeaders(request.GetHeaders()),
+		checkHeaders("headers", request.GetHeaders()),
 		checkEntity(request),
 		checkKept(request),
+		checkProducer(request),
 	} {
 		if check != nil {
 			return nil, check
@@ -92,6 +106,9 @@ func (s *Service) message(request *millracev1.PublishRequest) (*engine.Message, 
 		Key:       request.GetKey(),
 		TTL:       request.GetTtl().AsDuration(),
 		Ephemeral: request.GetEphemeral(),
+	}
+	if p := request.GetProducer(); p != nil {
+		m.Producer = &engine.Producer{ID: p.GetId(), Epoch: p.GetEpoch(), Seq: p.GetSeq()}
 	}
 	if e := request.GetEntity(); e != nil {
 		m.Entity = &engine.Entity{Name: e.GetName(), ID: e.GetId(), Timestamp: e.GetTimestamp(), QueryKeys: e.GetQueryKeysJson()}
@@ -150,19 +167,19 @@ func checkText(field, text string, limit int) error {
 	return nil
 }
 
-func checkHeaders(headers map[string]string) error {
+func checkHeaders(field string, headers map[string]string) error {
 	if n := len(headers); n > maxHeaders {
-		return over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "headers", n, maxHeaders, "entries")
+		return over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, field, n, maxHeaders, "entries")
 	}
 	total := 0
 	for name, value := range headers {
 		total += len(name) + len(value)
-		if err := errors.Join(checkText("headers", name, maxHeaderBytes), checkText("headers", value, maxHeaderBytes)); err != nil {
+		if err := errors.Join(checkText(field, name, maxHeaderBytes), checkText(field, value, maxHeaderBytes)); err != nil {
 			return err
 		}
 	}
 	if total > maxHeaderBytes {
-		return over(millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, "headers", total, maxHeaderBytes, "bytes")
+		return over(millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, field, total, maxHeaderBytes, "bytes")
 	}
 	return nil
 }
@@ -221,4 +238,17 @@ func checkKept(request *millracev1.PublishRequest) error {
 		}
 	}
 	return nil
+}
+
+func checkProducer(request *millracev1.PublishRequest) error {
+	p := request.GetProducer()
+	switch {
+	case p == nil:
+		return nil
+	case p.GetId() == "" || p.GetSeq() == 0:
+		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "producer", "producer: has no id, or no number from 1")
+	case request.GetId() != "" || request.GetEphemeral():
+		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "producer", "producer: not together with id or ephemeral")
+	}
+	return checkText("producer.id", p.GetId(), maxIDBytes)
 }

@@ -36,12 +36,16 @@ func resume(name string, since engine.Position, log engine.State, keep engine.Re
 	if onGap == millracev1.OnGap_ON_GAP_OLDEST {
 		position.Offset = oldest(log, maxReplay)
 	}
-	return start{position: position, gap: &millracev1.Gap{
+	return start{position: position, gap: newGap(name, reason, since, position)}
+}
+
+func newGap(name string, reason millracev1.GapReason, requested, position engine.Position) *millracev1.Gap {
+	return &millracev1.Gap{
 		Channel:   name,
 		Reason:    reason,
-		Requested: &millracev1.Position{Offset: since.Offset, Epoch: since.Epoch},
+		Requested: &millracev1.Position{Offset: requested.Offset, Epoch: requested.Epoch},
 		Position:  positionToProto(position),
-	}}
+	}
 }
 
 // oldest is the offset before the oldest message that can be replayed.

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,9 +46,11 @@ type Session struct {
 	end     error               // why the session ends, once it does
 
 	// Owned by the goroutine that calls next.
-	work  []*subscription // taken from queue, in the order of their turns
-	batch batch
-	timer *time.Timer
+	work   []*subscription // taken from queue, in the order of their turns
+	held   []*subscription // whose turn is later
+	unseen []*subscription // that may have a checkpoint to send
+	batch  batch
+	timer  *time.Timer
 }
 
 // newSession makes a session with its first notice. Only register makes it
@@ -268,11 +271,17 @@ func (s *Session) collect(ctx context.Context) error {
 	s.queue = s.queue[:0]
 	end := s.end
 	s.mu.Unlock()
+	now := time.Now()
+	s.release(now)
 	read := 0
 	for ; read < len(s.work) && !s.batch.full(); read++ {
 		sub := s.work[read]
+		if sub.nextTurn.After(now) {
+			s.held = append(s.held, sub)
+			continue
+		}
 		sub.queued.Store(false)
-		more, err := sub.read(ctx, &s.batch)
+		more, err := s.readOne(ctx, sub, now)
 		if err != nil {
 			return err
 		}
@@ -286,6 +295,34 @@ func (s *Session) collect(ctx context.Context) error {
 	return end
 }
 
+// readOne takes one subscription's turn.
+func (s *Session) readOne(ctx context.Context, sub *subscription, now time.Time) (more bool, err error) {
+	from := len(s.batch.frames)
+	more, err = sub.read(ctx, &s.batch)
+	for sub.pace.latestPerKey && err == nil {
+		s.batch.conflate(from)
+		if !more || s.batch.full() {
+			break
+		}
+		more, err = sub.read(ctx, &s.batch)
+	}
+	if sub.pace.interval > 0 && len(s.batch.frames) > from {
+		sub.nextTurn = now.Add(sub.pace.interval)
+	}
+	return more, err
+}
+
+// release gives the held subscriptions whose turn has come back to work.
+func (s *Session) release(now time.Time) {
+	s.held = slices.DeleteFunc(s.held, func(sub *subscription) bool {
+		if sub.nextTurn.After(now) {
+			return false
+		}
+		s.work = append(s.work, sub)
+		return true
+	})
+}
+
 // wait returns when there may be something to send; at a heartbeat, there is.
 func (s *Session) wait(ctx context.Context) error {
 	if len(s.work) > 0 {
@@ -295,12 +332,8 @@ func (s *Session) wait(ctx context.Context) error {
 	select {
 	case <-s.wake:
 		return nil
-	case <-s.timer.C:
-		if s.expired() {
-			return refuse(millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED, "", "the credentials have expired")
-		}
-		s.batch.add(heartbeatFrame)
-		return nil
+	case now := <-s.timer.C:
+		return s.onTimer(now)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -310,8 +343,32 @@ var heartbeatFrame = newNotice(&millracev1.SubscribeResponse{
 	Notice: &millracev1.SubscribeResponse_Heartbeat{Heartbeat: &millracev1.Heartbeat{}},
 })
 
+// onTimer is what there is to do when nothing else was.
+func (s *Session) onTimer(now time.Time) error {
+	for _, sub := range s.held {
+		if !sub.nextTurn.After(now) {
+			return nil
+		}
+	}
+	if s.expired() {
+		return refuse(millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED, "", "the credentials have expired")
+	}
+	for _, sub := range s.unseen {
+		if checkpoint := sub.feed.checkpoint(); checkpoint != nil && !sub.removed.Load() {
+			s.batch.add(checkpoint)
+		}
+	}
+	clear(s.unseen)
+	s.unseen = s.unseen[:0]
+	s.batch.add(heartbeatFrame)
+	return nil
+}
+
 func (s *Session) setTimer() {
 	d := s.heartbeat
+	for _, sub := range s.held {
+		d = min(d, max(time.Until(sub.nextTurn), 0))
+	}
 	if !s.identity.Expires.IsZero() {
 		d = min(d, max(time.Until(s.identity.Expires), 0))
 	}

@@ -138,7 +138,11 @@ func (s *Service) checkSubscription(identity auth.Identity, request *millracev1.
 		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "recent", "recent: not together with since").on(name)
 	case !isPattern && len(request.GetSeen()) > 0:
 		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "seen", "seen: only for a pattern").on(name)
-	case request.GetPresence():
+	}
+	if err := checkPace(request, isPattern); err != nil {
+		return asRefusal(err).on(name)
+	}
+	if request.GetPresence() {
 		return s.checkWatch(identity, name)
 	}
 	return nil

@@ -3,6 +3,9 @@ package service
 import (
 	"context"
 	"sync/atomic"
+	"time"
+
+	millracev1 "millrace.dev/gen/millrace/v1"
 )
 
 // maxBatchBytes is about how much one batch holds: enough to make its write
@@ -18,6 +21,7 @@ type subscription struct {
 	session *Session
 	feed    feed
 	topic   *topic
+	pace    pace
 
 	index int // in topic.subs; guarded by topic.mu
 
@@ -28,7 +32,18 @@ type subscription struct {
 	queued  atomic.Bool // in one of the session's lists, to be read
 	removed atomic.Bool
 
-	behind bool // owned by the session's reader
+	kept latest // what waits in place of the topic's frames; guarded by topic.mu
+
+	// Owned by the session's reader.
+	behind   bool
+	nextTurn time.Time // not read before
+}
+
+// pace is how much of its feed a subscription wants, and how often.
+type pace struct {
+	interval     time.Duration // at least between two batches
+	latestPerKey bool          // of each batch, the latest message of each key
+	onSlow       millracev1.OnSlow
 }
 
 // subKey tells the subscriptions of a session apart.
@@ -49,6 +64,8 @@ type feed interface {
 	catchUp(ctx context.Context, b *batch) (live bool, err error)
 	// leave ends the subscription's place in the topic.
 	leave()
+	// checkpoint says where the feed is, if it moved there unseen; else nil.
+	checkpoint() *Frame
 }
 
 // batch is what a session sends next.
@@ -79,8 +96,8 @@ func (sub *subscription) goLive(caughtUp func(*topic) bool) bool {
 	return true
 }
 
-// notify says that n was appended. The topic calls it under its lock.
-func (sub *subscription) notify(n *node, size int) {
+// notify says that n was appended after last. The topic calls it under its lock.
+func (sub *subscription) notify(last, n *node, size int) {
 	at := sub.cursor.Load()
 	if at == nil {
 		return // the reader is at work and will find n
@@ -88,11 +105,43 @@ func (sub *subscription) notify(n *node, size int) {
 	s := sub.session
 	pending := s.pending.Add(int64(size))
 	if pending > s.budget && n.bytes-at.bytes > uint64(size) {
-		sub.fallBack(n)
+		sub.overflow(last, n)
 	}
 	if !sub.queued.Swap(true) {
 		s.enqueue(sub)
 	}
+}
+
+// overflow makes room when the session is over its budget. Called under topic.mu.
+func (sub *subscription) overflow(last, n *node) {
+	switch sub.pace.onSlow {
+	case millracev1.OnSlow_ON_SLOW_DROP_OLDEST:
+		sub.skipTo(last)
+	case millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY:
+		sub.keepLatest(n)
+	case millracev1.OnSlow_ON_SLOW_UNSPECIFIED, millracev1.OnSlow_ON_SLOW_DISCONNECT:
+		sub.fallBack(n)
+	}
+}
+
+// skipTo lets go of the topic's frames up to n, which is not the tail.
+func (sub *subscription) skipTo(n *node) {
+	if at := sub.cursor.Swap(n); at != nil {
+		sub.session.pending.Add(-int64(n.bytes - at.bytes))
+	}
+}
+
+// keepLatest takes the topic's frames up to n, the tail, and keeps the latest of
+// each key.
+func (sub *subscription) keepLatest(n *node) {
+	at := sub.cursor.Swap(n)
+	before := sub.kept.bytes
+	for at != n {
+		at = at.next.Load()
+		sub.session.pending.Add(-int64(at.frame.size()))
+		sub.kept.add(at.frame, int(sub.session.budget/2))
+	}
+	sub.session.pending.Add(int64(sub.kept.bytes - before))
 }
 
 // fallBack lets go of the topic's frames up to n, the tail. Called under
@@ -127,6 +176,13 @@ func (sub *subscription) read(ctx context.Context, b *batch) (more bool, err err
 // walk passes the nodes behind at. It returns ok false if the subscription fell
 // behind, by an overflow or because the feed misses something.
 func (sub *subscription) walk(at *node, b *batch) (more, ok bool) {
+	if sub.pace.onSlow == millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY {
+		// The topic may take the frames back at any time, so both hold its lock.
+		sub.topic.mu.Lock()
+		defer sub.topic.mu.Unlock()
+		sub.takeKept(b)
+		at = sub.cursor.Load()
+	}
 	n, complete := at, true
 	for next := n.next.Load(); next != nil && !b.full(); next = n.next.Load() {
 		if complete = sub.feed.accept(next.frame, b); !complete {
@@ -146,4 +202,13 @@ func (sub *subscription) walk(at *node, b *batch) (more, ok bool) {
 		return false, false
 	}
 	return n.next.Load() != nil, true
+}
+
+// takeKept shows what was kept. Called under topic.mu.
+func (sub *subscription) takeKept(b *batch) {
+	sub.session.pending.Add(-int64(sub.kept.bytes))
+	for f := range sub.kept.all() {
+		sub.feed.accept(f, b)
+	}
+	sub.kept = latest{}
 }

@@ -270,6 +270,11 @@ func (s *stream) notice(notice *millracev1.SubscribeResponse) {
 	case *millracev1.SubscribeResponse_Gap:
 		s.move(n.Gap.GetChannel(), n.Gap.GetPosition())
 		s.event("millrace.gap", browser.FromGap(n.Gap))
+	case *millracev1.SubscribeResponse_Checkpoint:
+		// A block of an id alone: browsers keep it and dispatch nothing.
+		s.move(n.Checkpoint.GetChannel(), n.Checkpoint.GetPosition())
+		s.sent = s.cursor.String()
+		s.buffer = append(appendLine(s.buffer, "id", s.sent), '\n')
 	case *millracev1.SubscribeResponse_PresenceSnapshot:
 		s.event("millrace.presence", browser.FromSnapshot(n.PresenceSnapshot))
 	case *millracev1.SubscribeResponse_PresenceChanges:

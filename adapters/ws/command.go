@@ -29,6 +29,13 @@ type plainCommand struct {
 	Presence bool                        `json:"presence"`
 	Cursor   string                      `json:"cursor"`
 	Seen     map[string]browser.Position `json:"seen"`
+	Filter   *struct {
+		Types   []string          `json:"types"`
+		Headers map[string]string `json:"headers"`
+	} `json:"filter"`
+	MinInterval  uint32 `json:"minInterval"` // ms
+	LatestPerKey bool   `json:"latestPerKey"`
+	OnSlow       string `json:"onSlow"`
 
 	// publish, enter, update
 	Data        json.RawMessage   `json:"data"`
@@ -41,6 +48,12 @@ type plainCommand struct {
 	Ephemeral   bool              `json:"ephemeral"`
 	TTL         uint64            `json:"ttl"` // ms
 	Expect      *browser.Position `json:"expect"`
+	ExcludeSelf bool              `json:"excludeSelf"`
+	Producer    *struct {
+		ID    string `json:"id"`
+		Epoch uint64 `json:"epoch"`
+		Seq   uint64 `json:"seq"`
+	} `json:"producer"`
 
 	// an entity event, with `id` for the entity's
 	Entity    *string         `json:"entity"`
@@ -108,14 +121,32 @@ var onGaps = map[string]millracev1.OnGap{
 	"close":  millracev1.OnGap_ON_GAP_CLOSE,
 }
 
+var onSlows = map[string]millracev1.OnSlow{
+	"":             millracev1.OnSlow_ON_SLOW_UNSPECIFIED,
+	"disconnect":   millracev1.OnSlow_ON_SLOW_DISCONNECT,
+	"dropOldest":   millracev1.OnSlow_ON_SLOW_DROP_OLDEST,
+	"latestPerKey": millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY,
+}
+
 // subscription is the command as the API's request.
 func (c *plainCommand) subscription() (*millracev1.Subscription, error) {
 	onGap, known := onGaps[c.OnGap]
 	if !known {
 		return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "onGap", "onGap: must be latest, oldest or close")
 	}
+	onSlow, known := onSlows[c.OnSlow]
+	if !known {
+		return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "onSlow", "onSlow: must be disconnect, dropOldest or latestPerKey")
+	}
 	request := &millracev1.Subscription{
 		Channel: c.Channel, Since: c.Since.Proto(), Recent: c.Recent, OnGap: onGap, Presence: c.Presence,
+		LatestPerKey: c.LatestPerKey, OnSlow: onSlow,
+	}
+	if c.Filter != nil {
+		request.Filter = &millracev1.Filter{Types: c.Filter.Types, Headers: c.Filter.Headers}
+	}
+	if c.MinInterval > 0 {
+		request.MinInterval = durationpb.New(time.Duration(c.MinInterval) * time.Millisecond)
 	}
 	for name, position := range c.Seen {
 		request.Seen = append(request.Seen, &millracev1.ChannelPosition{Channel: name, Position: position.Proto()})
@@ -134,7 +165,10 @@ func (c *plainCommand) publication() (*millracev1.PublishRequest, error) {
 	}
 	request := &millracev1.PublishRequest{
 		Channel: c.Channel, Id: c.MessageID, Type: c.MessageType, Headers: c.Headers, Key: c.Key,
-		Ephemeral: c.Ephemeral, ExpectedPosition: c.Expect.Proto(),
+		Ephemeral: c.Ephemeral, ExpectedPosition: c.Expect.Proto(), ExcludeSelf: c.ExcludeSelf,
+	}
+	if p := c.Producer; p != nil {
+		request.Producer = &millracev1.Producer{Id: p.ID, Epoch: p.Epoch, Seq: p.Seq}
 	}
 	if payload != nil {
 		request.Data = &millracev1.PublishRequest_Payload{Payload: payload}

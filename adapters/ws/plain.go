@@ -56,6 +56,8 @@ func (p *plain) encode(f *service.Frame) []byte {
 		return p.unsubscribed(n.Unsubscribed)
 	case *millracev1.SubscribeResponse_Gap:
 		return frame("gap", nil, browser.FromGap(n.Gap))
+	case *millracev1.SubscribeResponse_Checkpoint:
+		return frame("checkpoint", nil, browser.FromCheckpoint(n.Checkpoint))
 	case *millracev1.SubscribeResponse_PresenceSnapshot:
 		return frame("presence", nil, browser.FromSnapshot(n.PresenceSnapshot))
 	case *millracev1.SubscribeResponse_PresenceChanges:

@@ -3,8 +3,6 @@ package memory
 import (
 	"crypto/sha256"
 	"fmt"
-	"hash"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,18 +15,19 @@ type log struct {
 	// newest is the sequence of the newest message, read without the lock.
 	newest atomic.Uint64
 
-	mu      sync.Mutex
-	epoch   string
-	head    uint64 // offset of the newest message
-	low     uint64 // offset of ring[first]; head+1 when none is kept
-	ring    []*engine.Message
-	first   int // index in ring of the message at low
-	keep    engine.Retention
-	ttls    int // how many kept messages have a ttl of their own
-	ids     map[string]appended
-	order   []string  // ids, oldest first
-	used    time.Time // last time anybody asked
-	dropped bool      // no longer in the shard; look it up again
+	mu        sync.Mutex
+	epoch     string
+	head      uint64 // offset of the newest message
+	low       uint64 // offset of ring[first]; head+1 when none is kept
+	ring      []*engine.Message
+	first     int // index in ring of the message at low
+	keep      engine.Retention
+	ttls      int // how many kept messages have a ttl of their own
+	ids       map[string]appended
+	order     []string // ids, oldest first
+	producers map[string]producer
+	used      time.Time // last time anybody asked
+	dropped   bool      // no longer in the shard; look it up again
 }
 
 // appended is what is remembered of an id.
@@ -56,7 +55,7 @@ func (l *log) isAt(p engine.Position) bool {
 }
 
 // push makes m the head.
-func (l *log) push(m *engine.Message, sequence uint64, now time.Time, keep engine.Retention) {
+func (l *log) push(m *engine.Message, sequence uint64, keep engine.Retention) {
 	m.Previous = l.head
 	l.head++
 	m.Position = engine.Position{Epoch: l.epoch, Offset: l.head}
@@ -70,8 +69,8 @@ func (l *log) push(m *engine.Message, sequence uint64, now time.Time, keep engin
 	for l.kept()-1 >= keep.Messages {
 		l.shift()
 	}
-	if l.kept() > len(l.ring) {
-		l.grow(keep.Messages)
+	if l.kept() > len(l.ring) || len(l.ring) > keep.Messages {
+		l.resize(keep.Messages)
 	}
 	l.ring[(l.first+l.kept()-1)%len(l.ring)] = m
 	if m.TTL > 0 {
@@ -79,10 +78,10 @@ func (l *log) push(m *engine.Message, sequence uint64, now time.Time, keep engin
 	}
 }
 
-// grow doubles the ring, up to what is ever kept. It is called while the new
-// head is counted but not yet stored.
-func (l *log) grow(limit int) {
-	ring := make([]*engine.Message, min(max(2*len(l.ring), 4), limit))
+// resize makes the ring twice as large as it must be, up to what is ever kept.
+// It is called while the new head is counted but not yet stored.
+func (l *log) resize(limit int) {
+	ring := make([]*engine.Message, min(max(2*l.kept(), 4), limit))
 	for i := range l.kept() - 1 {
 		ring[i] = l.at(l.low + uint64(i))
 	}
@@ -121,12 +120,15 @@ func (l *log) dead(m *engine.Message, now time.Time) bool {
 
 func (l *log) read(options engine.ReadOptions, now time.Time) engine.Page {
 	page := engine.Page{State: l.state()}
-	offset, step := max(options.After+1, l.low), uint64(1)
+	offset, step := l.low, uint64(1)
 	if options.NewestFirst {
 		offset, step = l.head, ^uint64(0) // minus one
-		if options.Before > 0 {
-			offset = min(offset, options.Before-1)
-		}
+	}
+	switch {
+	case options.NewestFirst && options.Before > 0:
+		offset = min(offset, options.Before-1)
+	case !options.NewestFirst && options.After >= l.low:
+		offset = min(options.After, l.head) + 1
 	}
 	for ; offset >= l.low && offset <= l.head; offset += step {
 		m := l.at(offset)
@@ -143,30 +145,27 @@ func (l *log) read(options engine.ReadOptions, now time.Time) engine.Page {
 }
 
 // lookUp finds the receipt of a message that was appended before.
-func (l *log) lookUp(m *engine.Message) (engine.Receipt, bool, error) {
-	if m.ID == "" {
-		return engine.Receipt{}, false, nil
-	}
-	was, found := l.ids[m.ID]
+func (l *log) lookUp(id string, content digest) (engine.Receipt, bool, error) {
+	was, found := l.ids[id]
 	if !found {
 		return engine.Receipt{}, false, nil
 	}
-	receipt := engine.Receipt{Position: was.position, Duplicate: true}
-	if was.content != fingerprint(m) {
+	receipt := engine.Receipt{Position: engine.Position{Epoch: l.epoch, Offset: was.offset}, Duplicate: true}
+	if was.content != content {
 		return receipt, true, engine.ErrIDReused
 	}
 	return receipt, true, nil
 }
 
 // remember keeps the id of the message just appended.
-func (l *log) remember(m *engine.Message, now time.Time, options Options) {
+func (l *log) remember(m *engine.Message, content digest, now time.Time, options Options) {
 	if m.ID == "" {
 		return
 	}
 	if l.ids == nil {
 		l.ids = map[string]appended{}
 	}
-	l.ids[m.ID] = appended{position: m.Position, content: fingerprint(m), time: now}
+	l.ids[m.ID] = appended{offset: l.head, content: content, time: now}
 	l.order = append(l.order, m.ID)
 	l.forget(now, options)
 }
@@ -182,21 +181,19 @@ func (l *log) forget(now time.Time, options Options) {
 		drop++
 	}
 	l.order = l.order[drop:]
+	if len(l.order) == 0 {
+		l.ids, l.order = nil, nil // neither shrinks by itself
+	}
 }
 
 // fingerprint is a digest of what the publisher said: a retry has the same one.
-func fingerprint(m *engine.Message) (sum [sha256.Size]byte) {
+func fingerprint(m *engine.Message) (sum digest) {
+	if m.ID == "" {
+		return sum
+	}
 	h := sha256.New()
-	writeField(h, m.Type)
-	writeField(h, m.Key)
-	writeField(h, m.Payload.ContentType)
-	fmt.Fprintf(h, "%d;%d;", m.Payload.Kind, len(m.Payload.Data))
+	fmt.Fprintf(h, "%q%q%q%d;", m.Type, m.Key, m.Payload.ContentType, m.Payload.Kind)
 	h.Write(m.Payload.Data)
 	h.Sum(sum[:0])
 	return sum
-}
-
-func writeField(h hash.Hash, field string) {
-	fmt.Fprintf(h, "%d;", len(field))
-	io.WriteString(h, field) //nolint:errcheck // a hash cannot fail
 }

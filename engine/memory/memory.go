@@ -1,12 +1,17 @@
 // Package memory is the engine that needs nothing but its process: channels are
 // rings in memory, and go when it goes. Every start has new epochs, so clients
 // that resume after a restart are told of the gap.
+//
+// Only channels with messages take memory: asking for any number of others, as
+// strangers may, leaves nothing behind.
 package memory
 
 import (
 	"context"
 	"crypto/rand"
 	"hash/maphash"
+	"maps"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +34,9 @@ type Options struct {
 const (
 	shards        = 64
 	sweepInterval = time.Minute
+	// maxForgotten bounds what is kept of forgotten logs: all shards together
+	// remember a million, in a few dozen megabytes.
+	maxForgotten = 1 << 14
 )
 
 // memory implements [engine.Engine].
@@ -38,18 +46,24 @@ type memory struct {
 	epoch   string // of the sequence, which patterns count by
 	deliver engine.Deliver
 	seed    maphash.Seed
-	stop    chan struct{}
+
+	closing sync.Once
+	stop    chan struct{} // closed by Close
 	stopped sync.WaitGroup
 
 	sequence atomic.Uint64
-	closed   atomic.Bool
 	shards   [shards]shard
 }
 
-// shard is a part of the channel names, to keep locks short.
+// shard is a part of the channels, to keep locks short.
 type shard struct {
 	mu   sync.RWMutex
-	logs map[string]*log
+	logs map[string]*log // nil once closed
+	// A channel without a log is in the shard's epoch, with the number of its
+	// logs that were forgotten behind. So the epoch of a channel that never had
+	// a message need not be kept, and no position ever means two messages.
+	epoch     string
+	forgotten map[uint64]int // by hash of the name
 }
 
 // Open returns the function that starts the engine.
@@ -64,79 +78,87 @@ func Open(options Options) engine.Open {
 		options.StateTTL = 24 * time.Hour
 	}
 	return func(_ context.Context, deliver engine.Deliver) (engine.Engine, error) {
-		e := &memory{
-			options: options,
-			epoch:   newEpoch(),
-			deliver: deliver,
-			seed:    maphash.MakeSeed(),
-			stop:    make(chan struct{}),
-		}
-		for i := range e.shards {
-			e.shards[i].logs = map[string]*log{}
-		}
-		e.stopped.Go(e.sweep)
-		return e, nil
+		return open(options, deliver), nil
 	}
+}
+
+func open(options Options, deliver engine.Deliver) *memory {
+	e := &memory{
+		options: options,
+		epoch:   newEpoch(),
+		deliver: deliver,
+		seed:    maphash.MakeSeed(),
+		stop:    make(chan struct{}),
+	}
+	for i := range e.shards {
+		e.shards[i] = shard{logs: map[string]*log{}, epoch: newEpoch(), forgotten: map[uint64]int{}}
+	}
+	e.stopped.Go(e.sweep)
+	return e
 }
 
 // Append implements [engine.Engine].
 func (e *memory) Append(_ context.Context, m *engine.Message, options engine.AppendOptions) (engine.Receipt, error) {
-	l := e.lock(m.Channel)
-	defer l.mu.Unlock()
-	if e.closed.Load() {
-		return engine.Receipt{}, engine.ErrClosed
+	content := fingerprint(m) // takes its time, so before the lock
+	l, err := e.lock(m.Channel)
+	if err != nil {
+		return engine.Receipt{}, err
 	}
-	now := time.Now()
+	defer l.mu.Unlock()
+	now := l.used
 	l.expire(now)
-	if receipt, found, err := l.lookUp(m); found {
+	l.forget(now, e.options)
+	if receipt, found, err := l.lookUp(m.ID, content); found {
 		return receipt, err
 	}
 	if options.Expect != nil && !l.isAt(*options.Expect) {
 		return engine.Receipt{Position: l.state().Position()}, engine.ErrPositionMismatch
 	}
-	l.push(m, e.sequence.Add(1), now, options.Retention)
-	l.remember(m, now, e.options)
+	l.push(m, e.sequence.Add(1), options.Retention)
+	l.remember(m, content, now, e.options)
 	e.deliver(m)
 	return engine.Receipt{Position: m.Position}, nil
 }
 
-// Broadcast implements [engine.Engine]. It takes the channel's lock so that an
-// ephemeral message keeps its place among the others of its publisher.
+// Broadcast implements [engine.Engine]. It takes the channel's lock so that the
+// deliveries of a channel come one after the other.
 func (e *memory) Broadcast(_ context.Context, m *engine.Message) error {
-	l := e.lock(m.Channel)
-	defer l.mu.Unlock()
-	if e.closed.Load() {
-		return engine.ErrClosed
+	l, err := e.lock(m.Channel)
+	if err != nil {
+		return err
 	}
+	defer l.mu.Unlock()
 	e.deliver(m)
 	return nil
 }
 
 // State implements [engine.Engine].
 func (e *memory) State(_ context.Context, channel string) (engine.State, error) {
-	l := e.lock(channel)
-	defer l.mu.Unlock()
-	if e.closed.Load() {
-		return engine.State{}, engine.ErrClosed
+	l, err := e.look(channel)
+	if err != nil {
+		return engine.State{}, err
 	}
-	l.expire(time.Now())
+	defer l.mu.Unlock()
+	l.expire(l.used)
 	return l.state(), nil
 }
 
 // Read implements [engine.Engine].
 func (e *memory) Read(_ context.Context, channel string, options engine.ReadOptions) (engine.Page, error) {
-	l := e.lock(channel)
-	defer l.mu.Unlock()
-	if e.closed.Load() {
-		return engine.Page{}, engine.ErrClosed
+	l, err := e.look(channel)
+	if err != nil {
+		return engine.Page{}, err
 	}
-	now := time.Now()
-	l.expire(now)
-	return l.read(options, now), nil
+	defer l.mu.Unlock()
+	l.expire(l.used)
+	return l.read(options, l.used), nil
 }
 
 // Sequence implements [engine.Engine].
 func (e *memory) Sequence(context.Context) (engine.Position, error) {
+	if e.isClosed() {
+		return engine.Position{}, engine.ErrClosed
+	}
 	return engine.Position{Epoch: e.epoch, Offset: e.sequence.Load()}, nil
 }
 
@@ -153,51 +175,116 @@ func (e *memory) Channels(_ context.Context, match func(string) bool, after uint
 		}
 		s.mu.RUnlock()
 	}
+	if e.isClosed() { // perhaps after only some of the names
+		return nil, engine.ErrClosed
+	}
 	return names, nil
 }
 
 // Close implements [engine.Engine].
 func (e *memory) Close() error {
-	if e.closed.Swap(true) {
-		return nil
-	}
-	close(e.stop)
-	e.stopped.Wait()
-	// Whoever holds a log is delivering; later ones see that it is closed.
-	for i := range e.shards {
-		s := &e.shards[i]
-		s.mu.Lock()
-		for _, l := range s.logs {
-			l.mu.Lock()
-			l.mu.Unlock() //nolint:staticcheck // waits for the delivery under way
+	e.closing.Do(func() {
+		close(e.stop)
+		e.stopped.Wait()
+		for i := range e.shards {
+			e.shards[i].close()
 		}
-		s.mu.Unlock()
-	}
+	})
 	return nil
 }
 
-// lock returns the channel's log, locked, and makes it if there is none.
-func (e *memory) lock(channel string) *log {
-	s := &e.shards[maphash.String(e.seed, channel)%shards]
-	for {
-		s.mu.RLock()
-		l := s.logs[channel]
-		s.mu.RUnlock()
-		if l == nil {
-			s.mu.Lock()
-			if l = s.logs[channel]; l == nil {
-				l = &log{epoch: newEpoch(), low: 1}
-				s.logs[strings.Clone(channel)] = l
-			}
-			s.mu.Unlock()
-		}
-		l.mu.Lock()
-		if !l.dropped {
-			l.used = time.Now()
-			return l
-		}
-		l.mu.Unlock()
+func (e *memory) isClosed() bool {
+	select {
+	case <-e.stop:
+		return true
+	default:
+		return false
 	}
+}
+
+// close takes the logs away. Whoever holds one is delivering and is waited for;
+// whoever waits for one finds it dropped, and then the shard closed.
+func (s *shard) close() {
+	s.mu.Lock()
+	logs := s.logs
+	s.logs = nil
+	s.mu.Unlock()
+	for _, l := range logs {
+		l.drop()
+	}
+}
+
+// lock returns the channel's log, locked, and makes it if there is none.
+func (e *memory) lock(channel string) (*log, error) {
+	for {
+		l, kept, err := e.find(channel)
+		if err == nil && !kept {
+			l, err = e.keep(channel)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if l.use() {
+			return l, nil
+		}
+	}
+}
+
+// look returns the channel's log, locked, for those who only read it.
+func (e *memory) look(channel string) (*log, error) {
+	for {
+		l, _, err := e.find(channel)
+		if err != nil {
+			return nil, err
+		}
+		if l.use() {
+			return l, nil
+		}
+	}
+}
+
+// find returns the channel's log, or an empty one that nobody else will see.
+func (e *memory) find(channel string) (l *log, kept bool, err error) {
+	s, hash := e.shard(channel)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.logs == nil {
+		return nil, false, engine.ErrClosed
+	}
+	if l := s.logs[channel]; l != nil {
+		return l, true, nil
+	}
+	return s.newLog(hash), false, nil
+}
+
+// keep returns the channel's log and makes it if there is none.
+func (e *memory) keep(channel string) (*log, error) {
+	s, hash := e.shard(channel)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.logs == nil {
+		return nil, engine.ErrClosed
+	}
+	l := s.logs[channel]
+	if l == nil {
+		l = s.newLog(hash)
+		s.logs[strings.Clone(channel)] = l
+	}
+	return l, nil
+}
+
+func (e *memory) shard(channel string) (s *shard, hash uint64) {
+	hash = maphash.String(e.seed, channel)
+	return &e.shards[hash%shards], hash
+}
+
+// newLog makes the log that the next message of a channel begins.
+func (s *shard) newLog(hash uint64) *log {
+	epoch := s.epoch
+	if n := s.forgotten[hash]; n > 0 {
+		epoch += strconv.Itoa(n)
+	}
+	return &log{epoch: epoch, low: 1}
 }
 
 // sweep frees what nobody asks for: expired messages, forgotten ids, and the
@@ -211,40 +298,46 @@ func (e *memory) sweep() {
 			return
 		case now := <-ticker.C:
 			for i := range e.shards {
-				e.shards[i].sweep(now, e.options)
+				e.sweepShard(&e.shards[i], now)
 			}
 		}
 	}
 }
 
-func (s *shard) sweep(now time.Time, options Options) {
+func (e *memory) sweepShard(s *shard, now time.Time) {
 	s.mu.RLock()
-	logs := make(map[string]*log, len(s.logs))
-	for name, l := range s.logs {
-		logs[name] = l
-	}
+	logs := maps.Clone(s.logs)
 	s.mu.RUnlock()
 	for name, l := range logs {
 		l.mu.Lock()
 		l.expire(now)
-		l.forget(now, options)
-		unused := l.kept() == 0 && len(l.ids) == 0 && now.Sub(l.used) > options.StateTTL
+		l.forget(now, e.options)
+		unused := l.isUnused(now, e.options)
 		l.mu.Unlock()
 		if unused {
-			s.drop(name, l, now, options)
+			s.drop(name, maphash.String(e.seed, name), now, e.options)
 		}
 	}
 }
 
 // drop removes a log that is still unused once both locks are held.
-func (s *shard) drop(name string, l *log, now time.Time, options Options) {
+func (s *shard) drop(name string, hash uint64, now time.Time, options Options) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	l := s.logs[name]
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.kept() == 0 && now.Sub(l.used) > options.StateTTL {
-		l.dropped = true
-		delete(s.logs, name)
+	if !l.isUnused(now, options) {
+		return
+	}
+	l.dropped = true
+	delete(s.logs, name)
+	if l.head == 0 {
+		return
+	}
+	s.forgotten[hash]++
+	if len(s.forgotten) > maxForgotten {
+		s.epoch, s.forgotten = newEpoch(), map[uint64]int{}
 	}
 }
 

@@ -240,6 +240,18 @@ func FromSubscribed(s *millracev1.Subscribed) Subscribed {
 	}
 }
 
+// Checkpoint says where a channel is without a message to carry it.
+type Checkpoint struct {
+	For    string `json:"for"`
+	Offset uint64 `json:"offset"`
+	Epoch  string `json:"epoch"`
+}
+
+// FromCheckpoint makes the JSON form.
+func FromCheckpoint(c *millracev1.Checkpoint) Checkpoint {
+	return Checkpoint{For: c.GetChannel(), Offset: c.GetPosition().GetOffset(), Epoch: c.GetPosition().GetEpoch()}
+}
+
 // Member is one user who is present.
 type Member struct {
 	User     string          `json:"user"`

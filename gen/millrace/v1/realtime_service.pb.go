@@ -345,7 +345,8 @@ type Subscription struct {
 	// Of what is sent in one batch, send only the latest message of each key.
 	// Messages without a key are all sent.
 	LatestPerKey bool `protobuf:"varint,9,opt,name=latest_per_key,json=latestPerKey,proto3" json:"latest_per_key,omitempty"`
-	// What to do when the session is too slow for a channel without history.
+	// What to do when the session is too slow for a channel without history. Not
+	// for a pattern, where what is missed is always a gap.
 	OnSlow        OnSlow `protobuf:"varint,10,opt,name=on_slow,json=onSlow,proto3,enum=millrace.v1.OnSlow" json:"on_slow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1,0 +1,77 @@
+package memory
+
+import (
+	"time"
+
+	"millrace.dev/engine"
+)
+
+// producer is what is remembered of a publisher that numbers its messages: the
+// last number, and where it went. It is one entry however many were sent.
+type producer struct {
+	epoch, seq uint64
+	position   engine.Position
+	time       time.Time
+}
+
+// checkProducer decides whether m is the next of its producer. It returns found
+// for a message that was appended before.
+func (l *log) checkProducer(m *engine.Message) (receipt engine.Receipt, found bool, err error) {
+	p := m.Producer
+	if p == nil {
+		return engine.Receipt{}, false, nil
+	}
+	last, known := l.producers[p.ID]
+	switch {
+	case !known:
+		return engine.Receipt{}, false, nil
+	case p.Epoch < last.epoch:
+		return engine.Receipt{Expected: last.epoch}, true, engine.ErrProducerFenced
+	case p.Epoch > last.epoch && p.Seq != 1:
+		return engine.Receipt{Expected: 1}, true, engine.ErrSequenceMismatch
+	case p.Epoch > last.epoch || p.Seq == last.seq+1:
+		return engine.Receipt{}, false, nil
+	case p.Seq == last.seq:
+		return engine.Receipt{Position: last.position, Duplicate: true}, true, nil
+	case p.Seq < last.seq:
+		return engine.Receipt{Duplicate: true}, true, nil
+	}
+	return engine.Receipt{Expected: last.seq + 1}, true, engine.ErrSequenceMismatch
+}
+
+// rememberProducer keeps the number of the message just appended. A channel that
+// has too many producers forgets the one that was silent longest.
+func (l *log) rememberProducer(m *engine.Message, now time.Time, options Options) {
+	if m.Producer == nil {
+		return
+	}
+	if l.producers == nil {
+		l.producers = map[string]producer{}
+	}
+	if _, known := l.producers[m.Producer.ID]; !known && len(l.producers) >= options.DedupIDs {
+		l.forgetOldestProducer()
+	}
+	l.producers[m.Producer.ID] = producer{
+		epoch: m.Producer.Epoch, seq: m.Producer.Seq, position: m.Position, time: now,
+	}
+}
+
+func (l *log) forgetOldestProducer() {
+	var oldest string
+	for id, p := range l.producers {
+		if oldest == "" || p.time.Before(l.producers[oldest].time) {
+			oldest = id
+		}
+	}
+	delete(l.producers, oldest)
+}
+
+// forgetProducers drops those that have been silent for longer than state is
+// kept.
+func (l *log) forgetProducers(now time.Time, options Options) {
+	for id, p := range l.producers {
+		if now.Sub(p.time) > options.StateTTL {
+			delete(l.producers, id)
+		}
+	}
+}

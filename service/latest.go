@@ -1,0 +1,83 @@
+package service
+
+import (
+	"iter"
+)
+
+// latest is the latest frame of each key, in the order in which those came.
+// Frames without a key count as of one key. The zero value is empty.
+type latest struct {
+	bytes  int
+	frames []*Frame // nil where a later one took its place
+	places map[string]int
+}
+
+// add makes f the latest of its key. When there is more than limit bytes, the
+// oldest go.
+func (l *latest) add(f *Frame, limit int) {
+	if l.places == nil {
+		l.places = map[string]int{}
+	}
+	l.drop(l.places, f.key())
+	l.places[f.key()] = len(l.frames)
+	l.frames = append(l.frames, f)
+	l.bytes += f.size()
+	for i := 0; l.bytes > limit && i < len(l.frames)-1; i++ {
+		if l.frames[i] != nil {
+			l.drop(l.places, l.frames[i].key())
+		}
+	}
+	l.pack()
+}
+
+func (l *latest) drop(places map[string]int, key string) {
+	if i, found := places[key]; found {
+		l.bytes -= l.frames[i].size()
+		l.frames[i] = nil
+		delete(places, key)
+	}
+}
+
+// pack closes the holes once they are half of the places.
+func (l *latest) pack() {
+	if len(l.frames) < 2*len(l.places)+8 {
+		return
+	}
+	packed := make([]*Frame, 0, len(l.places))
+	for f := range l.all() {
+		l.places[f.key()] = len(packed)
+		packed = append(packed, f)
+	}
+	l.frames = packed
+}
+
+func (l *latest) all() iter.Seq[*Frame] {
+	return func(yield func(*Frame) bool) {
+		for _, f := range l.frames {
+			if f != nil && !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// conflate keeps, of the messages from the given place on, the latest of each
+// key. Messages without a key and notices stay.
+func (b *batch) conflate(from int) {
+	last := map[string]int{}
+	for i, f := range b.frames[from:] {
+		if f.key() != "" {
+			last[f.key()] = from + i
+		}
+	}
+	kept := b.frames[:from]
+	for i, f := range b.frames[from:] {
+		if f.key() == "" || last[f.key()] == from+i {
+			kept = append(kept, f)
+		} else {
+			b.bytes -= f.size()
+		}
+	}
+	clear(b.frames[len(kept):])
+	b.frames = kept
+}
