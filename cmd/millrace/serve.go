@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func serveCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: "Run the server until it is interrupted.\n\n" +
+			"Every setting is a flag, a variable (--limits-channels is MILLRACE_LIMITS_CHANNELS)\n" +
+			"and a key of the YAML file (limits: {channels: 512}). A flag counts before a\n" +
+			"variable, a variable before the file. Without credentials the server is open to\n" +
+			"everybody, and only on a loopback address.",
+		Example: "  millrace serve\n" +
+			"  millrace serve --listen :8080 --secret-file /run/secrets/millrace --origins https://app.example.com",
+		Args: cobra.NoArgs,
+		RunE: runServe,
+	}
+	addSettingFlags(command.Flags())
+	return command
+}
+
+func runServe(command *cobra.Command, _ []string) error {
+	c, err := load(command.Flags())
+	if err != nil {
+		return err
+	}
+	log, err := newLogger(command.ErrOrStderr(), c.Log)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(command.Context(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)() // a second signal ends the process at once
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s, err := newServer(ctx, c.config, log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	announce(ctx, command.ErrOrStderr(), log, c.config, listener.Addr())
+	return s.run(ctx, listener)
+}
+
+func newLogger(w io.Writer, c logging) (*slog.Logger, error) {
+	var options slog.HandlerOptions
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		return nil, err
+	}
+	options.Level = level
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, &options)), nil
+	}
+	return slog.New(slog.NewTextHandler(w, &options)), nil
+}

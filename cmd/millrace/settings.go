@@ -1,0 +1,174 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v4"
+)
+
+// setting is one key of the configuration: `limits.channels` in the file,
+// --limits-channels as a flag, MILLRACE_LIMITS_CHANNELS in the environment.
+type setting struct {
+	key   string
+	usage string
+	field func(*config) any // pointer to where its value is kept
+}
+
+// settings are all keys, in the order of `serve --help` and docs/OPERATIONS.md.
+var settings = []setting{
+	{"listen", "`address` to listen on", func(c *config) any { return &c.Listen }},
+	{"tls_cert", "certificate `file` (PEM), to serve HTTPS", func(c *config) any { return &c.TLSCert }},
+	{"tls_key", "`file` with the certificate's key (PEM)", func(c *config) any { return &c.TLSKey }},
+	{"open", "allow everybody everything, on any address", func(c *config) any { return &c.Open }},
+	{"secret", "`secret` that signs tokens, at least 32 bytes", func(c *config) any { return &c.Secret }},
+	{"secret_file", "`file` with the secret", func(c *config) any { return &c.SecretFile }},
+	{"api_keys", "`keys` that allow everything, for backends; each at least 16 bytes", func(c *config) any { return &c.APIKeys }},
+	{"anonymous", "grants of callers without credentials, as `YAML`: [{pattern: news.>, actions: [subscribe]}]", func(c *config) any { return &c.Anonymous }},
+	{"rules", "what channels do, first match first, as `YAML`: [{pattern: chat.>, history: {messages: 1000, age: 24h}}]", func(c *config) any { return &c.Rules }},
+	{"limits.payload_bytes", "most `bytes` of one message", func(c *config) any { return &c.Limits.PayloadBytes }},
+	{"limits.channels", "most `channels` and patterns of one session", func(c *config) any { return &c.Limits.Channels }},
+	{"limits.batch_messages", "most `messages` of one batch", func(c *config) any { return &c.Limits.BatchMessages }},
+	{"limits.pending_bytes", "most undelivered `bytes` of one session", func(c *config) any { return &c.Limits.PendingBytes }},
+	{"limits.replay_messages", "most `messages` replayed to one subscription", func(c *config) any { return &c.Limits.ReplayMessages }},
+	{"limits.pattern_channels", "most `channels` that a cursor names for one pattern", func(c *config) any { return &c.Limits.PatternChannels }},
+	{"limits.heartbeat", "longest `silence` on a stream, where the client asks for none", func(c *config) any { return &c.Limits.Heartbeat }},
+	{"limits.write_timeout", "longest `time` that a client may take nothing of what is sent", func(c *config) any { return &c.Limits.WriteTimeout }},
+	{"origins", "browser `origins` that may call, such as https://app.example.com; \"*\" for all", func(c *config) any { return &c.Origins }},
+	{"ws_paths", "`paths` of the WebSocket wire", func(c *config) any { return &c.WSPaths }},
+	{"join", "channels that the sessions of a WebSocket path join by themselves, as `YAML`: {/ws/dashboard: [dashboard.metrics]}", func(c *config) any { return &c.Join }},
+	{"sse_paths", "`paths` of the Server-Sent Events wire", func(c *config) any { return &c.SSEPaths }},
+	{"sse_channels", "`channels` of an event stream that asks for none", func(c *config) any { return &c.SSEChannels }},
+	{"drain_window", "`time` over which clients are told to come back after a shutdown", func(c *config) any { return &c.DrainWindow }},
+	{"log.level", "debug, info, warn or error: least `level` that is logged", func(c *config) any { return &c.Log.Level }},
+	{"log.format", "text or json: `form` of the log", func(c *config) any { return &c.Log.Format }},
+}
+
+func (s setting) flag() string { return strings.NewReplacer("_", "-", ".", "-").Replace(s.key) }
+
+func (s setting) env() string {
+	return "MILLRACE_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
+}
+
+// set gives the setting the value of texts, each one flag or variable. All but
+// lists take the last.
+func (s setting) set(c *config, texts []string) (err error) {
+	text := texts[len(texts)-1]
+	switch field := s.field(c).(type) {
+	case *string:
+		*field = text
+	case *bool:
+		*field, err = strconv.ParseBool(text)
+	case *int:
+		*field, err = strconv.Atoi(text)
+	case *time.Duration:
+		*field, err = time.ParseDuration(text)
+	case *[]string:
+		*field = splitLists(texts)
+	default:
+		reflect.ValueOf(field).Elem().SetZero()
+		return yamlError(yaml.Load([]byte(text), field, yaml.WithKnownFields()))
+	}
+	if err != nil {
+		return fmt.Errorf("wants %s", kindOf(s.field(c)))
+	}
+	return nil
+}
+
+// splitLists joins comma-separated lists into one.
+func splitLists(texts []string) []string {
+	var items []string
+	for item := range strings.SplitSeq(strings.Join(texts, ","), ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// kindOf is what a field holds, in words.
+func kindOf(field any) string {
+	switch field.(type) {
+	case *string:
+		return "a text"
+	case *bool:
+		return "true or false"
+	case *int:
+		return "a whole number"
+	case *time.Duration:
+		return `a duration such as "10s" or "24h"`
+	case *[]string:
+		return "a list"
+	default:
+		return "YAML"
+	}
+}
+
+// settingFlag is the flag of a setting: it keeps the texts until the file and
+// the environment, which it overrides, have been read.
+type settingFlag struct {
+	setting
+	texts []string
+}
+
+func (f *settingFlag) Set(text string) error {
+	var scratch config
+	if err := f.set(&scratch, []string{text}); err != nil {
+		return err
+	}
+	f.texts = append(f.texts, text)
+	return nil
+}
+
+// String is the default, for the help text.
+func (f *settingFlag) String() string {
+	if f == nil || f.field == nil {
+		return ""
+	}
+	c := defaultConfig()
+	switch field := f.field(&c).(type) {
+	case *[]string:
+		return strings.Join(*field, ",")
+	case *string, *int, *time.Duration:
+		return fmt.Sprint(reflect.ValueOf(field).Elem())
+	default: // the zero value, which help does not show
+		return ""
+	}
+}
+
+func (f *settingFlag) Type() string {
+	if f.isBool() {
+		return "bool" // for which the help text has no placeholder
+	}
+	return kindOf(f.field(new(config)))
+}
+
+func (s setting) isBool() bool {
+	_, ok := s.field(new(config)).(*bool)
+	return ok
+}
+
+// addSettingFlags gives flags one for each setting, and --config.
+func addSettingFlags(flags *pflag.FlagSet) {
+	flags.String("config", "", "configuration `file` (YAML; also MILLRACE_CONFIG)")
+	for _, s := range settings {
+		flag := flags.VarPF(&settingFlag{setting: s}, s.flag(), "", s.usage)
+		if s.isBool() {
+			flag.NoOptDefVal = "true"
+		}
+	}
+	flags.SortFlags = false
+}
+
+// configFile is the file that --config or MILLRACE_CONFIG names.
+func configFile(flags *pflag.FlagSet) string {
+	if name, err := flags.GetString("config"); err == nil && name != "" {
+		return name
+	}
+	return os.Getenv("MILLRACE_CONFIG")
+}
