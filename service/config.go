@@ -2,6 +2,7 @@ package service
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"millrace.dev/auth"
@@ -25,10 +26,18 @@ type Config struct {
 
 // Rule is the settings of the channels that match a pattern.
 type Rule struct {
+	// Pattern is the channels that the rule is for. A final "*" that follows
+	// other characters of a token stands for any rest of the name: `presence:*`.
 	Pattern string
 	// History is what the channels keep for later subscribers. The zero value
 	// keeps nothing.
 	History engine.Retention
+	// Announce says who comes and goes in the channel itself, in the form of
+	// existing clients, and makes whoever subscribes present. It needs Presence.
+	Announce bool
+	// PresenceMembers is how many members are listed to watchers; in a larger
+	// room only their number is told. Default 1,000.
+	PresenceMembers int
 	// NoPresence refuses to say who is present.
 	NoPresence bool
 	// NoPatterns refuses subscriptions to patterns that include the channels.
@@ -55,6 +64,8 @@ type Limits struct {
 	// WriteTimeout is how long a client may take nothing of what is sent to it
 	// before it is cut. Default 10 s.
 	WriteTimeout time.Duration
+	// Linger is how long a session that was lost stays present. Default 15 s.
+	Linger time.Duration
 }
 
 // Limits that are the same everywhere: they keep messages small enough to copy
@@ -91,6 +102,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Limits.PatternChannels, 1024)
 	setDefault(&c.Limits.Heartbeat, 15*time.Second)
 	setDefault(&c.Limits.WriteTimeout, 10*time.Second)
+	setDefault(&c.Limits.Linger, 15*time.Second)
 	return c
 }
 
@@ -103,7 +115,8 @@ func setDefault[T int | time.Duration](field *T, value T) {
 // Check reports the first setting that cannot work, by its name.
 func (c Config) Check() error {
 	for i, rule := range c.Rules {
-		if err := channel.CheckPattern(rule.Pattern); err != nil {
+		prefix, _ := rule.prefix()
+		if err := channel.CheckPattern(prefix); err != nil {
 			return fmt.Errorf("rules[%d].pattern: %w", i, err)
 		}
 		if rule.History.Messages < 0 || rule.History.Age < 0 {
@@ -113,12 +126,40 @@ func (c Config) Check() error {
 	return nil
 }
 
+// prefix is what a rule's channels begin with, if its pattern is such a one;
+// else its pattern.
+func (r Rule) prefix() (text string, isPrefix bool) {
+	text, isPrefix = strings.CutSuffix(r.Pattern, "*")
+	if !isPrefix || text == "" || strings.HasSuffix(text, ".") {
+		return r.Pattern, false
+	}
+	return text, true
+}
+
+func (r Rule) matches(name string) bool {
+	if prefix, isPrefix := r.prefix(); isPrefix {
+		return strings.HasPrefix(name, prefix)
+	}
+	return channel.Match(r.Pattern, name)
+}
+
+// overlaps reports whether a channel that matches the pattern may be one of the
+// rule's. It may err on the side of yes.
+func (r Rule) overlaps(pattern string) bool {
+	if prefix, isPrefix := r.prefix(); isPrefix {
+		fixed, _, _ := strings.Cut(pattern, "*")
+		fixed = strings.TrimSuffix(fixed, ">")
+		return strings.HasPrefix(fixed, prefix) || strings.HasPrefix(prefix, fixed)
+	}
+	return channel.Overlaps(r.Pattern, pattern)
+}
+
 // rules finds the rule of a channel.
 type rules []Rule
 
 func (r rules) of(name string) Rule {
 	for _, rule := range r {
-		if channel.Match(rule.Pattern, name) {
+		if rule.matches(name) {
 			return rule
 		}
 	}
@@ -129,7 +170,7 @@ func (r rules) of(name string) Rule {
 // against patterns. A rule counts only where no earlier one covers all of it.
 func (r rules) allowsPattern(pattern string) bool {
 	for _, rule := range r {
-		if rule.NoPatterns && channel.Overlaps(rule.Pattern, pattern) {
+		if rule.NoPatterns && rule.overlaps(pattern) {
 			return false
 		}
 		if channel.Covers(rule.Pattern, pattern) {

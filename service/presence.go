@@ -2,33 +2,53 @@ package service
 
 import (
 	"cmp"
-	"context"
 	"crypto/rand"
+	"encoding/json"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"millrace.dev/engine"
 	millracev1 "millrace.dev/gen/millrace/v1"
 )
 
-// presence knows who is present in each channel. Entries are derived from live
-// sessions: a session that ends takes its entries along.
+// Changes of a channel's presence are told at most once in a window: N users who
+// come in T seconds cost N·T/window deliveries, not N².
+const (
+	minWindow   = 100 * time.Millisecond
+	maxWindow   = time.Second
+	windowUsers = 500 // above so many members the window grows with them
+)
+
+// presence knows who is present in each channel. Entries are derived from
+// sessions: a session that is gone for good takes its entries along.
 type presence struct {
-	mu   sync.Mutex
-	sets map[string]*presenceSet
+	rules rules
+	relay engine.Deliver // for the join and leave messages of existing clients
+
+	mu     sync.Mutex
+	sets   map[string]*presenceSet
+	closed bool
 }
 
 // presenceSet is the members of one channel. It exists while somebody is
-// present or watches.
+// present or watches. All is guarded by presence.mu.
 type presenceSet struct {
 	name    string
+	rule    Rule
 	epoch   string
-	number  uint64             // of the version
+	number  uint64             // of the version that was told last
 	members map[string]*member // by user
 	topic   *topic             // of the changes
+
+	dirty   map[string]*millracev1.Member // who changed since then, as they were; nil for absent
+	told    time.Time
+	timer   *time.Timer // runs while there is something to tell
+	counted bool        // too many members to list: only the total is told
 }
 
 // member is one user in a channel, with one or more sessions.
@@ -40,6 +60,9 @@ type member struct {
 }
 
 func (m *member) toProto() *millracev1.Member {
+	if m == nil {
+		return nil
+	}
 	return &millracev1.Member{
 		User:      m.user,
 		Data:      m.sessions[m.newest],
@@ -48,17 +71,43 @@ func (m *member) toProto() *millracev1.Member {
 	}
 }
 
-func newPresence() *presence { return &presence{sets: map[string]*presenceSet{}} }
+func newPresence(r rules, relay engine.Deliver) *presence {
+	return &presence{rules: r, relay: relay, sets: map[string]*presenceSet{}}
+}
 
-func (p *presence) version(set *presenceSet) *millracev1.PresenceVersion {
+// close tells nothing more: a node that stops makes nobody leave.
+func (p *presence) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for _, set := range p.sets {
+		if set.timer != nil {
+			set.timer.Stop()
+		}
+	}
+}
+
+func (set *presenceSet) version() *millracev1.PresenceVersion {
 	return &millracev1.PresenceVersion{Number: set.number, Epoch: set.epoch}
+}
+
+// next is the version that the changes made now will have when they are told.
+func (set *presenceSet) next() *millracev1.PresenceVersion {
+	version := set.version()
+	if len(set.dirty) > 0 {
+		version.Number++
+	}
+	return version
 }
 
 // set returns a channel's set and makes it if there is none. Called under mu.
 func (p *presence) set(name string) *presenceSet {
 	set := p.sets[name]
 	if set == nil {
-		set = &presenceSet{name: name, epoch: rand.Text()[:8], members: map[string]*member{}, topic: newTopic(name)}
+		set = &presenceSet{
+			name: name, rule: p.rules.of(name), epoch: rand.Text()[:8], members: map[string]*member{},
+			topic: newTopic(name), dirty: map[string]*millracev1.Member{},
+		}
 		p.sets[name] = set
 	}
 	return set
@@ -69,70 +118,161 @@ func (p *presence) enter(name, user, session string, data *millracev1.Payload) *
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	set := p.set(name)
-	action := millracev1.PresenceAction_PRESENCE_ACTION_UPDATE
+	set.touch(user)
 	m := set.members[user]
 	if m == nil {
-		action = millracev1.PresenceAction_PRESENCE_ACTION_ENTER
 		m = &member{user: user, entered: time.Now(), sessions: map[string]*millracev1.Payload{}}
 		set.members[user] = m
 	}
 	m.sessions[session] = data
 	m.newest = session
-	p.change(set, action, m.toProto())
-	return p.version(set)
+	p.schedule(set)
+	return set.next()
 }
 
 // leave ends a session's presence. It does nothing if the session is not there.
 func (p *presence) leave(name, user, session string) *millracev1.PresenceVersion {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	set := p.set(name)
-	defer p.release(set)
+	set := p.sets[name]
+	if set == nil || set.members[user] == nil {
+		return nil
+	}
+	set.touch(user)
 	m := set.members[user]
-	if m == nil || !m.has(session) {
-		return p.version(set)
-	}
-	before := m.toProto()
 	delete(m.sessions, session)
-	if len(m.sessions) == 0 {
+	switch {
+	case len(m.sessions) == 0:
 		delete(set.members, user)
-		p.change(set, millracev1.PresenceAction_PRESENCE_ACTION_LEAVE, before)
-		return p.version(set)
-	}
-	if m.newest == session {
+	case m.newest == session:
 		m.newest = slices.Min(slices.Collect(maps.Keys(m.sessions)))
 	}
-	p.change(set, millracev1.PresenceAction_PRESENCE_ACTION_UPDATE, m.toProto())
-	return p.version(set)
+	p.schedule(set)
+	version := set.next()
+	p.release(set)
+	return version
 }
 
-func (m *member) has(session string) bool {
-	_, found := m.sessions[session]
-	return found
+// touch notes how a member was when it was told of last.
+func (set *presenceSet) touch(user string) {
+	if _, noted := set.dirty[user]; !noted {
+		set.dirty[user] = set.members[user].toProto()
+	}
 }
 
-// change numbers a change and publishes it. Called under mu, so that versions
-// and publications have one order.
-func (p *presence) change(set *presenceSet, action millracev1.PresenceAction, m *millracev1.Member) {
+// schedule tells the changes at once if the last time is long enough ago, else
+// when it is. Called under mu.
+func (p *presence) schedule(set *presenceSet) {
+	if set.timer != nil || p.closed {
+		return
+	}
+	wait := set.window() - time.Since(set.told)
+	if wait <= 0 {
+		p.tell(set)
+		return
+	}
+	set.timer = time.AfterFunc(wait, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		set.timer = nil
+		if !p.closed {
+			p.tell(set)
+			p.release(set)
+		}
+	})
+}
+
+func (set *presenceSet) window() time.Duration {
+	grown := minWindow * time.Duration(len(set.members)) / windowUsers
+	return min(max(minWindow, grown), maxWindow)
+}
+
+// tell publishes what has changed since the last time as one version. Called
+// under mu, so that versions and publications have one order.
+func (p *presence) tell(set *presenceSet) {
+	changes := set.changes()
+	clear(set.dirty)
+	set.told = time.Now()
+	if len(changes) == 0 {
+		return
+	}
 	set.number++
+	p.relayChanges(set, changes)
+	wasCounted := set.counted
+	set.counted = len(set.members) > set.limit() || wasCounted && len(set.members) > set.limit()*9/10
+	if wasCounted && !set.counted {
+		set.topic.publish(snapshotFrame(set.snapshot()))
+		return
+	}
+	told := &millracev1.PresenceChanges{Channel: set.name, Version: set.version(), Total: uint32(len(set.members))}
+	if !set.counted {
+		told.Changes = changes
+	}
 	set.topic.publish(newNotice(&millracev1.SubscribeResponse{
-		Notice: &millracev1.SubscribeResponse_PresenceChanges{PresenceChanges: &millracev1.PresenceChanges{
-			Channel: set.name,
-			Version: p.version(set),
-			Changes: []*millracev1.PresenceChange{{Action: action, Member: m}},
-			Total:   uint32(len(set.members)),
-		}},
+		Notice: &millracev1.SubscribeResponse_PresenceChanges{PresenceChanges: told},
 	}))
+}
+
+func (set *presenceSet) limit() int { return cmp.Or(set.rule.PresenceMembers, maxSnapshot) }
+
+// changes compares the members with how they were. What came and went between
+// two versions is no change.
+func (set *presenceSet) changes() []*millracev1.PresenceChange {
+	var changes []*millracev1.PresenceChange
+	for _, user := range slices.Sorted(maps.Keys(set.dirty)) {
+		before, now := set.dirty[user], set.members[user].toProto()
+		switch {
+		case before == nil && now != nil:
+			changes = append(changes, &millracev1.PresenceChange{Action: millracev1.PresenceAction_PRESENCE_ACTION_ENTER, Member: now})
+		case before != nil && now == nil:
+			changes = append(changes, &millracev1.PresenceChange{Action: millracev1.PresenceAction_PRESENCE_ACTION_LEAVE, Member: before})
+		case before != nil && !proto.Equal(before.GetData(), now.GetData()):
+			changes = append(changes, &millracev1.PresenceChange{Action: millracev1.PresenceAction_PRESENCE_ACTION_UPDATE, Member: now})
+		}
+	}
+	return changes
+}
+
+// relayChanges says joins and leaves as messages of the channel, to existing
+// clients, where the rule wants it.
+func (p *presence) relayChanges(set *presenceSet, changes []*millracev1.PresenceChange) {
+	if !set.rule.Announce {
+		return
+	}
+	words := map[millracev1.PresenceAction]string{
+		millracev1.PresenceAction_PRESENCE_ACTION_ENTER: "join",
+		millracev1.PresenceAction_PRESENCE_ACTION_LEAVE: "leave",
+	}
+	for _, change := range changes {
+		user := change.GetMember().GetUser()
+		if word := words[change.GetAction()]; word != "" {
+			m := announcement(set.name, map[string]any{"type": word, "userId": user})
+			if now := set.members[user]; now != nil {
+				m.Exclude = now.newest // it is told who is there, and itself among them
+			}
+			p.relay(m)
+		}
+	}
+}
+
+// announcement is a message about presence in the form of existing clients.
+func announcement(name string, data map[string]any) *engine.Message {
+	b, err := json.Marshal(data)
+	mustEncode(err)
+	return &engine.Message{
+		Channel: name, Payload: engine.Payload{Kind: engine.JSON, Data: b}, Time: time.Now().UTC(), Ephemeral: true,
+	}
 }
 
 // release forgets a set that nobody needs. Called under mu.
 func (p *presence) release(set *presenceSet) {
-	if len(set.members) == 0 && set.topic.subscribers() == 0 {
+	if len(set.members) == 0 && set.timer == nil && set.topic.subscribers() == 0 {
 		delete(p.sets, set.name)
 	}
 }
 
-// page returns members in the order of their users, those after a user.
+// page returns members in the order of their users, those after a user. What
+// has changed is told first, so that the page and its version agree.
 func (p *presence) page(name, after string, limit int) (members []*millracev1.Member, more bool, total int, version *millracev1.PresenceVersion) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -140,6 +280,15 @@ func (p *presence) page(name, after string, limit int) (members []*millracev1.Me
 	if set == nil {
 		return nil, false, 0, nil
 	}
+	p.tell(set)
+	found := set.sorted(after)
+	for _, m := range found[:min(limit, len(found))] {
+		members = append(members, m.toProto())
+	}
+	return members, len(found) > limit, len(set.members), set.version()
+}
+
+func (set *presenceSet) sorted(after string) []*member {
 	var found []*member
 	for user, m := range set.members {
 		if user > after || after == "" {
@@ -147,60 +296,38 @@ func (p *presence) page(name, after string, limit int) (members []*millracev1.Me
 		}
 	}
 	slices.SortFunc(found, func(a, b *member) int { return cmp.Compare(a.user, b.user) })
-	for _, m := range found[:min(limit, len(found))] {
-		members = append(members, m.toProto())
+	return found
+}
+
+// snapshot is the members as they are told now. Called under mu.
+func (set *presenceSet) snapshot() *millracev1.PresenceSnapshot {
+	snapshot := &millracev1.PresenceSnapshot{Channel: set.name, Version: set.version(), Total: uint32(len(set.members))}
+	for _, m := range set.sorted("") {
+		if len(snapshot.Members) == set.limit() {
+			break
+		}
+		snapshot.Members = append(snapshot.Members, m.toProto())
 	}
-	return members, len(found) > limit, len(set.members), p.version(set)
+	return snapshot
 }
 
-// presenceFeed shows who is present: a snapshot, then the changes after it. When
-// it falls behind it shows a new snapshot.
-type presenceFeed struct {
-	presence *presence
-	sub      *subscription
-	name     string
-	number   uint64 // of the version shown last; owned by the session's reader
+func snapshotFrame(snapshot *millracev1.PresenceSnapshot) *Frame {
+	return newNotice(&millracev1.SubscribeResponse{
+		Notice: &millracev1.SubscribeResponse_PresenceSnapshot{PresenceSnapshot: snapshot},
+	})
 }
 
-func (p *presence) watch(sub *subscription, name string) {
-	f := &presenceFeed{presence: p, sub: sub, name: name}
-	sub.feed = f
+// users are the members' names, for existing clients; cut like a snapshot.
+func (p *presence) users(name string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.set(name).topic.add(sub)
-}
-
-// accept implements [feed]: changes that the snapshot has already are dropped.
-func (f *presenceFeed) accept(frame *Frame, b *batch) bool {
-	if number := frame.Notice.GetPresenceChanges().GetVersion().GetNumber(); number > f.number {
-		f.number = number
-		b.add(frame)
+	users := []string{}
+	if set := p.sets[name]; set != nil {
+		for _, m := range set.sorted("") {
+			if len(users) < set.limit() {
+				users = append(users, m.user)
+			}
+		}
 	}
-	return true
+	return users
 }
-
-// catchUp implements [feed]: it goes live before it reads the snapshot.
-func (f *presenceFeed) catchUp(_ context.Context, b *batch) (bool, error) {
-	f.sub.goLive(always)
-	members, _, total, version := f.presence.page(f.name, "", maxSnapshot)
-	f.number = version.GetNumber()
-	b.add(newNotice(&millracev1.SubscribeResponse{
-		Notice: &millracev1.SubscribeResponse_PresenceSnapshot{PresenceSnapshot: &millracev1.PresenceSnapshot{
-			Channel: f.name,
-			Version: version,
-			Members: members,
-			Total:   uint32(total),
-		}},
-	}))
-	return true, nil
-}
-
-func (f *presenceFeed) leave() {
-	f.presence.mu.Lock()
-	defer f.presence.mu.Unlock()
-	f.sub.topic.remove(f.sub)
-	f.presence.release(f.presence.sets[f.name])
-}
-
-// checkpoint implements [feed]: presence has versions, not positions.
-func (f *presenceFeed) checkpoint() *Frame { return nil }

@@ -57,7 +57,7 @@ func (s *Service) WatchPresence(ctx context.Context, request *millracev1.WatchPr
 		return err
 	}
 	defer s.unregister(session)
-	defer session.close()
+	defer session.close(ctx)
 	session.notices = nil // a watcher is not told its token: it has no commands
 	for _, name := range request.GetChannels() {
 		if err := s.checkWatch(session.identity, name); err != nil {

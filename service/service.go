@@ -37,7 +37,8 @@ type Service struct {
 	stopped  sync.WaitGroup
 
 	mu       sync.RWMutex
-	sessions map[string]*Session // by token; nil once closed
+	sessions map[string]*Session // by token
+	lost     map[string]*remains // by token
 	draining error               // why no session is opened, once that is so
 	open     sync.WaitGroup      // sessions that are open
 }
@@ -53,10 +54,11 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 		rules:    config.Rules,
 		node:     rand.Text()[:10],
 		hub:      newHub(),
-		presence: newPresence(),
 		sessions: map[string]*Session{},
+		lost:     map[string]*remains{},
 		stop:     make(chan struct{}),
 	}
+	s.presence = newPresence(s.rules, s.hub.deliver)
 	started, err := start(ctx, s.hub.deliver)
 	if err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)
@@ -129,11 +131,15 @@ func (s *Service) Close() error {
 	s.health.set(false)
 	s.mu.Lock()
 	s.draining = engine.ErrClosed
+	for _, r := range s.lost {
+		r.timer.Stop()
+	}
 	sessions := s.all()
 	s.mu.Unlock()
 	for _, session := range sessions {
 		session.finish(engine.ErrClosed)
 	}
+	s.presence.close()
 	s.closing.Do(func() { close(s.stop) })
 	s.stopped.Wait()
 	return s.engine.Close()
@@ -163,7 +169,9 @@ func (s *Service) register(session *Session) error {
 func (s *Service) unregister(session *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.sessions, session.token)
+	if s.sessions[session.token] == session {
+		delete(s.sessions, session.token)
+	}
 	s.open.Done()
 }
 
@@ -192,7 +200,7 @@ func (s *Service) Ready(ctx context.Context) error {
 // probe sends a message through the real path and waits for it.
 func (s *Service) probe(ctx context.Context) error {
 	session := newSession(s, auth.Identity{}, s.config.Limits.Heartbeat)
-	defer session.close()
+	defer session.close(ctx)
 	name := reserved + "ready." + session.id
 	sub := newSubscription(session, subKey{name: name})
 	if _, err := s.openChannel(ctx, sub, &millracev1.Subscription{Channel: name}); err != nil {

@@ -64,14 +64,6 @@ func newSession(s *Service, identity auth.Identity, heartbeat time.Duration) *Se
 	}
 }
 
-// user is the member name of the session in presence.
-func (s *Session) user() string {
-	if s.identity.User == "" {
-		return s.id
-	}
-	return s.identity.User
-}
-
 func (s *Session) ready() *Frame {
 	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Ready{Ready: &millracev1.Ready{
 		Session:           s.id,
@@ -108,7 +100,28 @@ func (s *Session) subscribe(ctx context.Context, request *millracev1.Subscriptio
 	if err != nil {
 		return nil, err
 	}
+	if err := s.announce(sub); err != nil {
+		sub.feed.leave()
+		return nil, err
+	}
 	return subscribed, s.insert(sub)
+}
+
+// announce makes the session present where the rule says that subscribers are,
+// and tells it who else is, in the form of existing clients.
+func (s *Session) announce(sub *subscription) error {
+	feed, isChannel := sub.feed.(*channelFeed)
+	if !isChannel || !s.service.rules.of(feed.name).Announce {
+		return nil
+	}
+	if err := s.markPresent(feed.name); err != nil {
+		return err
+	}
+	user := memberName(s.id, s.identity)
+	s.service.presence.enter(feed.name, user, s.id, nil)
+	sync := map[string]any{"type": "sync", "userId": user, "users": s.service.presence.users(feed.name)}
+	feed.opening = append(feed.opening, newMessageFrame(announcement(feed.name, sync)))
+	return nil
 }
 
 // watch adds the presence of a channel. Called under commands.
@@ -165,6 +178,9 @@ func (s *Session) unsubscribe(name string) {
 	s.remove(subKey{name: name, presence: true})
 	if s.remove(subKey{name: name}) {
 		s.notice(unsubscribedNotice(name, nil))
+		if s.service.rules.of(name).Announce {
+			s.leaveNow(name)
+		}
 	}
 }
 
@@ -387,22 +403,28 @@ func (s *Session) expired() bool {
 func (s *Session) enter(name string, data *millracev1.Payload) (*millracev1.PresenceVersion, error) {
 	s.commands.Lock()
 	defer s.commands.Unlock()
+	if err := s.markPresent(name); err != nil {
+		return nil, err
+	}
+	return s.service.presence.enter(name, memberName(s.id, s.identity), s.id, data), nil
+}
+
+// markPresent notes what the session has to leave when it ends.
+func (s *Session) markPresent(name string) error {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.subs == nil {
-		defer s.mu.Unlock()
-		return nil, s.end
+		return s.end
 	}
 	if s.present == nil {
 		s.present = map[string]struct{}{}
 	}
 	_, already := s.present[name]
 	if limit := s.service.config.Limits.Channels; !already && len(s.present) >= limit {
-		s.mu.Unlock()
-		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "channel", len(s.present)+1, limit, "channels").on(name)
+		return over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "channel", len(s.present)+1, limit, "channels").on(name)
 	}
 	s.present[name] = struct{}{}
-	s.mu.Unlock()
-	return s.service.presence.enter(name, s.user(), s.id, data), nil
+	return nil
 }
 
 // isPresent reports whether the session entered a channel.
@@ -417,15 +439,21 @@ func (s *Session) isPresent(name string) bool {
 func (s *Session) leave(name string) *millracev1.PresenceVersion {
 	s.commands.Lock()
 	defer s.commands.Unlock()
+	return s.leaveNow(name)
+}
+
+// leaveNow is leave, called under commands.
+func (s *Session) leaveNow(name string) *millracev1.PresenceVersion {
 	s.mu.Lock()
 	delete(s.present, name)
 	s.mu.Unlock()
-	return s.service.presence.leave(name, s.user(), s.id)
+	return s.service.presence.leave(name, memberName(s.id, s.identity), s.id)
 }
 
 // close ends all that the session has. Only the goroutine that calls next may
-// call it, and next no more.
-func (s *Session) close() {
+// call it, and next no more. ctx is the one of the call that is ending.
+func (s *Session) close(ctx context.Context) {
+	end := s.reason()
 	s.finish(refuse(millracev1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND, "session_token", "the session has ended"))
 	s.commands.Lock()
 	defer s.commands.Unlock()
@@ -436,9 +464,7 @@ func (s *Session) close() {
 	for _, sub := range subs {
 		sub.close()
 	}
-	for name := range present {
-		s.service.presence.leave(name, s.user(), s.id)
-	}
+	s.part(ctx, end, present)
 	if s.timer != nil {
 		s.timer.Stop()
 	}

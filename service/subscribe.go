@@ -45,7 +45,7 @@ func (s *Service) subscribe(ctx context.Context, request *millracev1.SubscribeRe
 		return err
 	}
 	defer s.unregister(session)
-	defer session.close()
+	defer session.close(ctx)
 	if err := session.subscribeAll(ctx, request.GetSubscriptions(), request.GetCursor()); err != nil {
 		return err
 	}
@@ -85,6 +85,7 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 	if cut, ok := ctx.Value(cutKey{}).(func()); ok {
 		session.cut = cut
 	}
+	s.takeOver(session, request.GetSessionToken())
 	session.notices = []*Frame{session.ready()}
 	return session, s.register(session)
 }

@@ -21,6 +21,8 @@ import (
 	"strconv"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"millrace.dev/adapters/internal/browser"
 	"millrace.dev/adapters/internal/call"
 	"millrace.dev/engine"
@@ -85,7 +87,7 @@ type stream struct {
 // come back.
 func (s *stream) parse() error {
 	query := s.r.URL.Query()
-	request := &millracev1.SubscribeRequest{Client: s.r.Header.Get(service.HeaderClient)}
+	request := &millracev1.SubscribeRequest{Client: s.r.Header.Get(service.HeaderClient), SessionToken: query.Get("session")}
 	s.request = request
 	switch query.Get("format") {
 	case "", "named":
@@ -148,7 +150,7 @@ func (s *stream) Receive(message any) error {
 	if s.request == nil || !ok {
 		return io.EOF
 	}
-	request.Subscriptions, request.Cursor, request.Client = s.request.GetSubscriptions(), s.request.GetCursor(), s.request.GetClient()
+	proto.Merge(request, s.request)
 	s.request = nil
 	return nil
 }

@@ -137,6 +137,7 @@ func (c *connection) Receive(message any) error {
 	query := c.r.URL.Query()
 	request.Cursor = query.Get("cursor")
 	request.Client = c.r.Header.Get(service.HeaderClient)
+	request.SessionToken = query.Get("session")
 	for _, name := range append(c.handler.options.Join[c.r.URL.Path], query["channel"]...) {
 		request.Subscriptions = append(request.Subscriptions, &millracev1.Subscription{Channel: name})
 	}
@@ -190,6 +191,9 @@ func (c *connection) readLoop() {
 	for {
 		data, err := c.readFrame()
 		if err != nil {
+			if websocket.CloseStatus(err) == websocket.StatusNormalClosure {
+				err = service.ErrLeft
+			}
 			c.cancel(err)
 			return
 		}
