@@ -145,7 +145,7 @@ func (s *Service) checkPayload(field string, p engine.Payload) (engine.Payload, 
 
 func checkForm(field string, p engine.Payload) error {
 	switch {
-	case p.Kind == engine.JSON && !(json.Valid(p.Data) && utf8.Valid(p.Data)):
+	case p.Kind == engine.JSON && (!json.Valid(p.Data) || !utf8.Valid(p.Data)):
 		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_JSON, field+".json", "%s.json: not a well-formed JSON text", field)
 	case p.Kind == engine.Text && !utf8.Valid(p.Data):
 		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, field+".text", "%s.text: not valid UTF-8", field)

@@ -40,7 +40,8 @@ type Service struct {
 	sessions map[string]*Session // by token
 	lost     map[string]*remains // by token
 	draining error               // why no session is opened, once that is so
-	open     sync.WaitGroup      // sessions that are open
+	open     int                 // sessions that have not ended
+	idle     chan struct{}       // closed when draining and none is open
 }
 
 // New starts a node on an engine. The caller closes it.
@@ -57,6 +58,7 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 		sessions: map[string]*Session{},
 		lost:     map[string]*remains{},
 		stop:     make(chan struct{}),
+		idle:     make(chan struct{}),
 	}
 	s.presence = newPresence(s.rules, s.hub.deliver)
 	started, err := start(ctx, s.hub.deliver)
@@ -105,21 +107,13 @@ func (s *Service) Limits() Limits { return s.config.Limits }
 // when all sessions are gone, or with ctx.
 func (s *Service) Drain(ctx context.Context, window time.Duration) error {
 	s.health.set(false)
-	s.mu.Lock()
-	s.draining = refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(window)
-	sessions := s.all()
-	s.mu.Unlock()
+	sessions := s.refuseNew(refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(window))
 	for _, session := range sessions {
 		after := mathrand.N(max(window, time.Millisecond))
 		session.finish(refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(after))
 	}
-	gone := make(chan struct{})
-	go func() { // ends with the last session, which Close ends at the latest
-		s.open.Wait()
-		close(gone)
-	}()
 	select {
-	case <-gone:
+	case <-s.idle:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("sessions are still open: %w", ctx.Err())
@@ -129,20 +123,28 @@ func (s *Service) Drain(ctx context.Context, window time.Duration) error {
 // Close ends what is left and stops the engine.
 func (s *Service) Close() error {
 	s.health.set(false)
-	s.mu.Lock()
-	s.draining = engine.ErrClosed
-	for _, r := range s.lost {
-		r.timer.Stop()
-	}
-	sessions := s.all()
-	s.mu.Unlock()
-	for _, session := range sessions {
+	for _, session := range s.refuseNew(engine.ErrClosed) {
 		session.finish(engine.ErrClosed)
 	}
 	s.presence.close()
 	s.closing.Do(func() { close(s.stop) })
 	s.stopped.Wait()
 	return s.engine.Close()
+}
+
+// refuseNew opens no more sessions, for a reason, and lists those that are open.
+// Sessions that linger stay as they are: a node that goes makes nobody leave.
+func (s *Service) refuseNew(reason error) []*Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining == nil && s.open == 0 {
+		close(s.idle)
+	}
+	s.draining = reason
+	for _, r := range s.lost {
+		r.timer.Stop()
+	}
+	return s.all()
 }
 
 // all lists the open sessions. Called under mu.
@@ -161,7 +163,7 @@ func (s *Service) register(session *Session) error {
 	if s.draining != nil {
 		return s.draining
 	}
-	s.open.Add(1)
+	s.open++
 	s.sessions[session.token] = session
 	return nil
 }
@@ -172,7 +174,9 @@ func (s *Service) unregister(session *Session) {
 	if s.sessions[session.token] == session {
 		delete(s.sessions, session.token)
 	}
-	s.open.Done()
+	if s.open--; s.open == 0 && s.draining != nil {
+		close(s.idle)
+	}
 }
 
 // session finds a live session by its token.
@@ -231,7 +235,7 @@ func (s *Service) protect(next connect.ServerFunc) connect.ServerFunc {
 	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) (err error) {
 		defer func() {
 			if r := recover(); r != nil {
-				if r == http.ErrAbortHandler {
+				if abort, ok := r.(error); ok && errors.Is(abort, http.ErrAbortHandler) {
 					panic(r)
 				}
 				err = asConnect(fmt.Errorf("panic in %s: %v", spec.Procedure, r))

@@ -75,13 +75,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.goroutines.Wait()
 }
 
-// cut ends a connection whose client does not read.
-func (c *connection) cut() {
-	if conn := c.live.Load(); conn != nil {
-		conn.CloseNow() //nolint:errcheck // it is closed either way
-	}
-}
-
 // wire is how frames and commands look on a connection.
 type wire interface {
 	messageType() websocket.MessageType
@@ -125,6 +118,13 @@ type connection struct {
 	answered   bool                           // whether the handshake was answered; owned by the goroutine that calls Send
 	received   bool                           // owned by the goroutine that calls Receive
 	goroutines sync.WaitGroup
+}
+
+// cut ends a connection whose client does not read.
+func (c *connection) cut() {
+	if conn := c.live.Load(); conn != nil {
+		conn.CloseNow() //nolint:errcheck // it is closed either way
+	}
 }
 
 // Receive implements [connect.ServerStream]: the request is in the URL.
