@@ -30,11 +30,41 @@ type log struct {
 	dropped   bool      // no longer in the shard; look it up again
 }
 
+// digest tells the contents of messages apart.
+type digest [sha256.Size]byte
+
 // appended is what is remembered of an id.
 type appended struct {
-	position engine.Position
-	content  [sha256.Size]byte
-	time     time.Time
+	offset  uint64
+	content digest
+	time    time.Time
+}
+
+// use locks the log. It returns false, without the lock, if the log was dropped.
+func (l *log) use() bool {
+	l.mu.Lock()
+	if l.dropped {
+		l.mu.Unlock()
+		return false
+	}
+	l.used = time.Now()
+	return true
+}
+
+func (l *log) drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dropped = true
+}
+
+// isUnused reports whether nothing is lost with the log. One that never had a
+// message has nothing that the next one would not have.
+func (l *log) isUnused(now time.Time, options Options) bool {
+	idle := now.Sub(l.used)
+	if l.head == 0 {
+		return idle >= sweepInterval
+	}
+	return l.kept() == 0 && len(l.ids) == 0 && len(l.producers) == 0 && idle >= options.StateTTL
 }
 
 func (l *log) kept() int { return int(l.head + 1 - l.low) }

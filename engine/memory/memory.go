@@ -111,11 +111,15 @@ func (e *memory) Append(_ context.Context, m *engine.Message, options engine.App
 	if receipt, found, err := l.lookUp(m.ID, content); found {
 		return receipt, err
 	}
+	if receipt, found, err := l.checkProducer(m); found {
+		return receipt, err
+	}
 	if options.Expect != nil && !l.isAt(*options.Expect) {
 		return engine.Receipt{Position: l.state().Position()}, engine.ErrPositionMismatch
 	}
 	l.push(m, e.sequence.Add(1), options.Retention)
 	l.remember(m, content, now, e.options)
+	l.rememberProducer(m, now, e.options)
 	e.deliver(m)
 	return engine.Receipt{Position: m.Position}, nil
 }
@@ -312,6 +316,7 @@ func (e *memory) sweepShard(s *shard, now time.Time) {
 		l.mu.Lock()
 		l.expire(now)
 		l.forget(now, e.options)
+		l.forgetProducers(now, e.options)
 		unused := l.isUnused(now, e.options)
 		l.mu.Unlock()
 		if unused {
