@@ -174,7 +174,8 @@ func (s *Service) unregister(session *Session) {
 	if s.sessions[session.token] == session {
 		delete(s.sessions, session.token)
 	}
-	if s.open--; s.open == 0 && s.draining != nil {
+	s.open--
+	if s.open == 0 && s.draining != nil {
 		close(s.idle)
 	}
 }
