@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"net/http"
 	"strings"
 
 	"connectrpc.com/connect/v2"
@@ -22,6 +23,11 @@ const (
 	// HeaderClient names the client, where a wire has no field for it.
 	HeaderClient = "Millrace-Client"
 )
+
+// CookieToken is the cookie that carries a token for pages that can set no
+// header. What a browser sends by itself counts only because package cors refuses
+// the pages of foreign origins.
+const CookieToken = "millrace_token"
 
 // reserved begins the names that the server keeps for itself.
 const reserved = "millrace."
@@ -55,11 +61,31 @@ func (s *Service) authenticate(ctx context.Context) (auth.Identity, error) {
 		}
 		return session.identity, nil
 	}
-	token := info.RequestHeader().Get(HeaderAuthorization)
-	if scheme, rest, found := strings.Cut(token, " "); found && strings.EqualFold(scheme, "Bearer") {
-		token = strings.TrimSpace(rest)
+	return s.config.Authenticator.Authenticate(ctx, tokenOf(info.RequestHeader()))
+}
+
+// tokenOf finds the token of a call: in the Authorization header, else in the
+// cookie.
+func tokenOf(header *connect.Header) string {
+	if token := header.Get(HeaderAuthorization); token != "" {
+		scheme, rest, found := strings.Cut(token, " ")
+		if found && strings.EqualFold(scheme, "Bearer") {
+			return strings.TrimSpace(rest)
+		}
+		return token
 	}
-	return s.config.Authenticator.Authenticate(ctx, token)
+	for _, line := range header.Values("Cookie") {
+		cookies, err := http.ParseCookie(line)
+		if err != nil {
+			continue
+		}
+		for _, cookie := range cookies {
+			if cookie.Name == CookieToken {
+				return cookie.Value
+			}
+		}
+	}
+	return ""
 }
 
 func identityOf(ctx context.Context) auth.Identity {
