@@ -32,7 +32,10 @@ func load(flags *pflag.FlagSet) (*loaded, error) {
 			return nil, err
 		}
 	}
-	return c, c.check()
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func (c *loaded) read(name string) error {

@@ -79,6 +79,15 @@ func (p *places) caughtUp() {
 	clear(p.fresh)
 }
 
+// checkpoint moves on without a message.
+func (p *places) checkpoint(notice *millracev1.Checkpoint) {
+	if name := notice.GetChannel(); channel.IsPattern(name) {
+		p.starts[name] = notice.GetPosition()
+	} else {
+		p.shown[name] = notice.GetPosition()
+	}
+}
+
 // gap moves on to where the stream continues.
 func (p *places) gap(gap *millracev1.Gap) {
 	name := gap.GetChannel()

@@ -102,8 +102,11 @@ func (o *output) snapshot(s *millracev1.PresenceSnapshot) error {
 	return nil
 }
 
-// changes prints who came, changed or went.
+// changes prints who came, changed or went; of a crowd, how many there are.
 func (o *output) changes(c *millracev1.PresenceChanges) error {
+	if len(c.GetChanges()) == 0 && o.mode == asText {
+		return o.line("%d present in %s", c.GetTotal(), o.bold(c.GetChannel()))
+	}
 	for _, change := range c.GetChanges() {
 		action := strings.TrimPrefix(change.GetAction().String(), "PRESENCE_ACTION_")
 		if err := o.present(c.GetChannel(), action, change.GetMember()); err != nil {

@@ -207,7 +207,7 @@ func problems(path string, err error) []problem {
 	if err == nil {
 		return nil
 	}
-	if m := errorPath.FindStringSubmatch(err.Error()); m != nil && m[1] != "" {
+	if m := errorPath.FindStringSubmatch(err.Error()); len(m) == 3 && m[1] != "" {
 		return []problem{{path + m[1], m[2]}}
 	}
 	return []problem{{path, err.Error()}}

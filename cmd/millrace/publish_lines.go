@@ -67,26 +67,30 @@ func batchLimit(ctx context.Context, client *client) (int, error) {
 }
 
 func (b *lineBatcher) run(ctx context.Context, in *bufio.Reader) error {
-	for {
+	for last := false; !last; {
 		line, err := in.ReadBytes('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
+		last = errors.Is(err, io.EOF)
+		if err != nil && !last {
 			return fmt.Errorf("read stdin: %w", err)
 		}
-		last := err != nil
 		if !last || len(line) > 0 {
 			if err := b.add(bytes.TrimRight(line, "\r\n")); err != nil {
 				return err
 			}
 		}
-		if last || in.Buffered() == 0 || len(b.batch.GetRequests()) >= b.limit || b.size >= batchBytes {
+		if last || !hasLine(in) || len(b.batch.GetRequests()) >= b.limit || b.size >= batchBytes {
 			if err := b.flush(ctx); err != nil {
 				return err
 			}
 		}
-		if last {
-			return nil
-		}
 	}
+	return nil
+}
+
+// hasLine reports whether a line can be read without waiting.
+func hasLine(in *bufio.Reader) bool {
+	read, err := in.Peek(in.Buffered())
+	return err == nil && bytes.IndexByte(read, '\n') >= 0
 }
 
 func (b *lineBatcher) add(line []byte) error {

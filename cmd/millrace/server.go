@@ -123,7 +123,9 @@ func (s *server) run(ctx context.Context, listener net.Listener) error {
 	case <-ctx.Done():
 	}
 	err := s.shutdown(context.WithoutCancel(ctx))
-	<-failed // http.ErrServerClosed
+	if failure := <-failed; !errors.Is(failure, http.ErrServerClosed) {
+		err = errors.Join(err, failure)
+	}
 	return err
 }
 

@@ -85,7 +85,10 @@ func newSubscriber(command *cobra.Command, args []string) (*subscriber, error) {
 	if (recent > 0 || presence) && slices.ContainsFunc(args, channel.IsPattern) {
 		return nil, usagef("--recent and --presence are for channels, not for patterns")
 	}
-	return s, s.setSince(flagText(command, "since"))
+	if err := s.setSince(flagText(command, "since")); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *subscriber) setSince(text string) error {
@@ -118,7 +121,7 @@ func (s *subscriber) follow(ctx context.Context, client *client, life *life) err
 		}
 		if ready := response.GetReady(); ready != nil {
 			life.silence = ready.GetHeartbeatInterval().AsDuration()
-			s.note("connected to %s", client.server)
+			s.notef("connected to %s", client.server)
 		}
 		life.sign()
 		if err := s.take(response); err != nil {
@@ -127,8 +130,8 @@ func (s *subscriber) follow(ctx context.Context, client *client, life *life) err
 	}
 }
 
-// note says on stderr what happened to the stream.
-func (s *subscriber) note(format string, args ...any) {
+// notef says on stderr what happened to the stream.
+func (s *subscriber) notef(format string, args ...any) {
 	fmt.Fprintf(s.notes, "-- "+format+"\n", args...)
 }
 
@@ -146,8 +149,10 @@ func (s *subscriber) take(response *millracev1.SubscribeResponse) error {
 		return s.unsubscribed(notice.Unsubscribed)
 	case *millracev1.SubscribeResponse_Gap:
 		s.places.gap(notice.Gap)
-		s.note("%s", gapText(notice.Gap))
+		s.notef("%s", gapText(notice.Gap))
 		return s.notice(response, nil)
+	case *millracev1.SubscribeResponse_Checkpoint:
+		s.places.checkpoint(notice.Checkpoint)
 	case *millracev1.SubscribeResponse_Heartbeat:
 		s.places.caughtUp()
 	case *millracev1.SubscribeResponse_PresenceSnapshot:
@@ -194,7 +199,7 @@ func (s *subscriber) unsubscribed(notice *millracev1.Unsubscribed) error {
 	if len(s.names) == 0 {
 		return final(fmt.Errorf("no longer subscribed to %s: %s", notice.GetChannel(), why))
 	}
-	s.note("no longer subscribed to %s: %s", notice.GetChannel(), why)
+	s.notef("no longer subscribed to %s: %s", notice.GetChannel(), why)
 	return nil
 }
 

@@ -29,7 +29,10 @@ func parse(name string, data []byte, c *config) (*configSource, error) {
 		return nil, source.at(err)
 	}
 	source.root = document.Content[0]
-	return source, source.at(decode(data, c))
+	if err := decode(data, c); err != nil {
+		return nil, source.at(err)
+	}
+	return source, nil
 }
 
 // decode reads the only document of data.
@@ -53,7 +56,7 @@ func (s *configSource) at(err error) error {
 	for _, e := range loadErrors(err) {
 		all = append(all, fmt.Errorf("%s:%d: %s", s.name, e.Mark.Line, plain(e.Message)))
 	}
-	if err != nil && all == nil {
+	if all == nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	return errors.Join(all...)
