@@ -59,6 +59,9 @@ func TestEveryClientOnEveryWireSeesTheSameOrder(t *testing.T) {
 	for _, s := range subscribers {
 		checkSame(t, s.name, s.awaitMessages(t, want), seen)
 	}
+	if t.Failed() {
+		return
+	}
 	t.Logf("%d clients saw the same %d messages in the same order", len(subscribers), want)
 	b.screenshot(t, "example", ".tmp/e2e/clients.png")
 
