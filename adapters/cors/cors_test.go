@@ -110,10 +110,12 @@ func TestOnlyTheNamedOriginsMay(t *testing.T) {
 
 func TestAPageOfNowhereIsNotOfAServerWithoutAName(t *testing.T) {
 	t.Parallel()
-	r := request(http.MethodGet, "null")
-	r.Host = ""
-	if (cors.Policy{}).Allows(r) {
-		t.Error("a sandboxed page may")
+	for _, origin := range []string{"null", "file://"} {
+		r := request(http.MethodGet, origin)
+		r.Host = ""
+		if (cors.Policy{}).Allows(r) {
+			t.Errorf("a page of %q may", origin)
+		}
 	}
 }
 

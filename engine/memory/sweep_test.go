@@ -217,6 +217,44 @@ func TestExpiredMessagesAreFreedThoughNobodyAsks(t *testing.T) {
 	})
 }
 
+func TestAnIDIsFreeAfterItsWindowThoughNothingWasSwept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := open(Options{DedupWindow: sweepInterval / 4}.withDefaults(), ignore)
+		defer e.Close()
+		first := appendOne(t, e, &engine.Message{Channel: "a", ID: "1", Type: "x"}, engine.Retention{})
+		time.Sleep(sweepInterval / 2)
+		again := appendOne(t, e, &engine.Message{Channel: "a", ID: "1", Type: "y"}, engine.Retention{})
+		if again.Offset != first.Offset+1 {
+			t.Errorf("the id stands for %v and for %v", first, again)
+		}
+	})
+}
+
+func TestALogThatWasDroppedIsLookedUpAgain(t *testing.T) {
+	t.Parallel()
+	e := start(t, ignore)
+	l, err := e.keep("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.drop()
+	if l.use() {
+		t.Error("a dropped log can be used")
+	}
+}
+
+func TestALogThatIsUsedAgainIsNotDropped(t *testing.T) {
+	t.Parallel()
+	e := start(t, ignore)
+	appendOne(t, e, &engine.Message{Channel: "a"}, engine.Retention{})
+	s, hash := e.shard("a")
+	s.drop("a", hash, time.Now(), e.options) // the sweep that saw it unused
+	if n := e.logs(); n != 1 {
+		t.Errorf("%d logs are left, want 1", n)
+	}
+}
+
 // A sweep in a far future drops the log at every opportunity, between the
 // moments in which an append has found it and has locked it.
 func TestNoAppendIsLostToASweep(t *testing.T) {
