@@ -27,8 +27,9 @@ type channelFeed struct {
 	unseen   bool            // position has moved without a message
 }
 
-// openChannel makes the feed and has the topic see everything from here on, so
-// that what the log says next misses nothing.
+// openChannel makes the feed and has the topic's frames wait for it from here on,
+// so that what the log says next misses nothing, and a session that has just come
+// needs no history.
 func (s *Service) openChannel(ctx context.Context, sub *subscription, request *millracev1.Subscription) (*millracev1.Subscribed, error) {
 	f := &channelFeed{
 		service: s, sub: sub, name: request.GetChannel(), onGap: request.GetOnGap(),
@@ -37,22 +38,25 @@ func (s *Service) openChannel(ctx context.Context, sub *subscription, request *m
 	sub.feed = f
 	sub.pace = newPace(request, s.rules.of(f.name).History)
 	s.hub.join(f.name, sub)
+	sub.goLive(always)
 	log, err := s.engine.State(ctx, f.name)
 	if err != nil {
-		f.leave()
+		sub.close()
 		return nil, err
 	}
 	subscribed, gap := f.begin(log, request)
 	if gap != nil && f.onGap == millracev1.OnGap_ON_GAP_CLOSE {
-		f.leave()
+		sub.close()
 		return nil, gapRefusal(gap)
 	}
 	f.opening = []*Frame{newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Subscribed{Subscribed: subscribed}})}
 	if gap != nil {
 		f.opening = append(f.opening, gapNotice(gap))
 	}
-	sub.goLive(f.meets) // at once if there is nothing to replay, for ephemeral messages
-	sub.behind = true   // for the opening
+	if f.position.Offset < f.target {
+		sub.letGo() // the log comes first
+	}
+	sub.behind = true // for the opening
 	return subscribed, nil
 }
 

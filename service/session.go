@@ -188,7 +188,7 @@ func (s *Session) unsubscribe(name string) {
 func (s *Session) drop(sub *subscription, why *millracev1.ErrorInfo) {
 	s.commands.Lock()
 	defer s.commands.Unlock()
-	if s.remove(sub.key) {
+	if !sub.removed.Load() && s.remove(sub.key) { // not another one of the name
 		s.notice(unsubscribedNotice(sub.key.name, why))
 	}
 }
@@ -210,9 +210,7 @@ func (s *Session) remove(key subKey) bool {
 func (sub *subscription) close() {
 	sub.removed.Store(true)
 	sub.feed.leave()
-	sub.topic.mu.Lock()
-	defer sub.topic.mu.Unlock()
-	sub.fallBack(sub.topic.tail)
+	sub.letGo()
 }
 
 func unsubscribedNotice(name string, why *millracev1.ErrorInfo) *Frame {

@@ -152,6 +152,15 @@ func (sub *subscription) fallBack(n *node) {
 	}
 }
 
+// letGo lets go of all that waits: the feed reads on from elsewhere, or ends.
+func (sub *subscription) letGo() {
+	sub.topic.mu.Lock()
+	defer sub.topic.mu.Unlock()
+	sub.fallBack(sub.topic.tail)
+	sub.session.pending.Add(-int64(sub.kept.bytes))
+	sub.kept = latest{}
+}
+
 // read adds what the subscription has to show. It returns true if there is
 // more than the batch has room for.
 func (sub *subscription) read(ctx context.Context, b *batch) (more bool, err error) {
@@ -160,6 +169,9 @@ func (sub *subscription) read(ctx context.Context, b *batch) (more bool, err err
 		if at == nil || sub.behind {
 			sub.behind = true
 			live, err := sub.feed.catchUp(ctx, b)
+			if sub.removed.Load() {
+				break // what it missed since then, nobody asks for
+			}
 			if err != nil || !live {
 				return err == nil, err
 			}
@@ -176,12 +188,22 @@ func (sub *subscription) read(ctx context.Context, b *batch) (more bool, err err
 // walk passes the nodes behind at. It returns ok false if the subscription fell
 // behind, by an overflow or because the feed misses something.
 func (sub *subscription) walk(at *node, b *batch) (more, ok bool) {
+	more, ok, complete := sub.pass(at, b)
+	if !complete {
+		sub.letGo()
+	}
+	return more, ok
+}
+
+func (sub *subscription) pass(at *node, b *batch) (more, ok, complete bool) {
 	if sub.pace.onSlow == millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY {
 		// The topic may take the frames back at any time, so both hold its lock.
 		sub.topic.mu.Lock()
 		defer sub.topic.mu.Unlock()
 		sub.takeKept(b)
-		at = sub.cursor.Load()
+		if at = sub.cursor.Load(); at == nil {
+			return false, false, true
+		}
 	}
 	n, complete := at, true
 	for next := n.next.Load(); next != nil && !b.full(); next = n.next.Load() {
@@ -191,17 +213,10 @@ func (sub *subscription) walk(at *node, b *batch) (more, ok bool) {
 		n = next
 	}
 	if !sub.cursor.CompareAndSwap(at, n) {
-		return false, false
+		return false, false, true
 	}
 	sub.session.pending.Add(-int64(n.bytes - at.bytes))
-	if !complete {
-		t := sub.topic
-		t.mu.Lock()
-		sub.fallBack(t.tail)
-		t.mu.Unlock()
-		return false, false
-	}
-	return n.next.Load() != nil, true
+	return n.next.Load() != nil, complete, complete
 }
 
 // takeKept shows what was kept. Called under topic.mu.
