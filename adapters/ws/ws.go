@@ -15,6 +15,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -138,7 +139,7 @@ func (c *connection) Receive(message any) error {
 	request.Cursor = query.Get("cursor")
 	request.Client = c.r.Header.Get(service.HeaderClient)
 	request.SessionToken = query.Get("session")
-	for _, name := range append(c.handler.options.Join[c.r.URL.Path], query["channel"]...) {
+	for _, name := range slices.Concat(c.handler.options.Join[c.r.URL.Path], query["channel"]) {
 		request.Subscriptions = append(request.Subscriptions, &millracev1.Subscription{Channel: name})
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -167,8 +168,12 @@ func (p *Position) UnmarshalJSON(b []byte) error {
 			return err
 		}
 		parsed, err := engine.ParsePosition(text)
+		if err != nil {
+			// Of this type, for the decoder to add the name of the field.
+			return &json.UnmarshalTypeError{Value: "string", Type: reflect.TypeFor[Position]()}
+		}
 		*p = Position{Offset: parsed.Offset, Epoch: parsed.Epoch}
-		return err
+		return nil
 	}
 	type plain Position
 	return json.Unmarshal(b, (*plain)(p))
