@@ -6,6 +6,7 @@ package cors
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -35,26 +36,26 @@ const preflightSeconds = 7200
 // Allows reports whether a request may come from where it does. Programs that
 // are no browsers send no origin, and may.
 func (p Policy) Allows(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
+	origin := strings.ToLower(r.Header.Get("Origin"))
 	if origin == "" {
 		return true
 	}
 	parsed, err := url.Parse(origin)
-	return err == nil && strings.EqualFold(parsed.Host, r.Host) || p.lists(origin)
+	if err != nil || parsed.Host == "" || origin != parsed.Scheme+"://"+parsed.Host {
+		return false // "null", or nothing that a browser sends
+	}
+	return strings.EqualFold(parsed.Host, r.Host) || p.Loopback && isLoopback(parsed.Hostname()) || p.lists(origin)
 }
 
-// lists reports whether the policy names an origin.
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// lists reports whether the policy names an origin, given in lower case.
 func (p Policy) lists(origin string) bool {
-	parsed, err := url.Parse(origin)
-	if err != nil || parsed.Host == "" {
-		return false
-	}
-	if p.Loopback && slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, parsed.Hostname()) {
-		return true
-	}
 	return slices.ContainsFunc(p.Origins, func(pattern string) bool {
 		before, after, wild := strings.Cut(strings.ToLower(pattern), "*")
-		origin := strings.ToLower(origin)
 		if !wild {
 			return origin == before
 		}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,9 +44,12 @@ type rule struct {
 	Pattern string `yaml:"pattern"`
 	// History is as in [service.DefaultRule] where it is left out, so that a
 	// rule about presence does not lose messages.
-	History    *history `yaml:"history"`
-	NoPresence bool     `yaml:"no_presence"`
-	NoPatterns bool     `yaml:"no_patterns"`
+	History  *history `yaml:"history"`
+	Announce bool     `yaml:"announce"`
+	// PresenceMembers is the service's default where it is left out.
+	PresenceMembers int  `yaml:"presence_members"`
+	NoPresence      bool `yaml:"no_presence"`
+	NoPatterns      bool `yaml:"no_patterns"`
 }
 
 type history struct {
@@ -62,6 +66,7 @@ type limits struct {
 	PatternChannels int           `yaml:"pattern_channels"`
 	Heartbeat       time.Duration `yaml:"heartbeat"`
 	WriteTimeout    time.Duration `yaml:"write_timeout"`
+	Linger          time.Duration `yaml:"linger"`
 }
 
 type logging struct {
@@ -83,6 +88,7 @@ func defaultConfig() config {
 			PatternChannels: 1024,
 			Heartbeat:       15 * time.Second,
 			WriteTimeout:    10 * time.Second,
+			Linger:          15 * time.Second,
 		},
 		WSPaths:     []string{"/ws"},
 		SSEPaths:    []string{"/events"},
@@ -126,14 +132,28 @@ func (c config) authenticator() (auth.Authenticator, error) {
 	return auth.Keys{Secret: secret, APIKeys: c.APIKeys, Anonymous: c.Anonymous}, err
 }
 
+// presenceRule is for the rooms of existing clients, which are told who comes
+// and goes by messages in a channel named after the room.
+var presenceRule = rule{Pattern: "presence:*", History: &history{}, Announce: true}
+
+// allRules are the rules and, after them, the one of the server's own.
+func (c config) allRules() []rule {
+	if slices.ContainsFunc(c.Rules, func(r rule) bool { return r.Pattern == presenceRule.Pattern }) {
+		return c.Rules
+	}
+	return append(slices.Clone(c.Rules), presenceRule)
+}
+
 func (c config) serviceRules() []service.Rule {
 	var rules []service.Rule
-	for _, r := range c.Rules {
+	for _, r := range c.allRules() {
 		rules = append(rules, service.Rule{
-			Pattern:    r.Pattern,
-			History:    r.retention(),
-			NoPresence: r.NoPresence,
-			NoPatterns: r.NoPatterns,
+			Pattern:         r.Pattern,
+			History:         r.retention(),
+			Announce:        r.Announce,
+			PresenceMembers: r.PresenceMembers,
+			NoPresence:      r.NoPresence,
+			NoPatterns:      r.NoPatterns,
 		})
 	}
 	return rules
@@ -155,5 +175,7 @@ func (l limits) service() service.Limits {
 		ReplayMessages:  l.ReplayMessages,
 		PatternChannels: l.PatternChannels,
 		Heartbeat:       l.Heartbeat,
+		WriteTimeout:    l.WriteTimeout,
+		Linger:          l.Linger,
 	}
 }

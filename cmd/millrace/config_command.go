@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
@@ -88,11 +89,11 @@ func (c config) shown() config {
 	if c.Secret != "" {
 		c.Secret = mask
 	}
-	c.APIKeys = append([]string(nil), c.APIKeys...)
+	c.APIKeys = slices.Clone(c.APIKeys)
 	for i := range c.APIKeys {
 		c.APIKeys[i] = mask
 	}
-	c.Rules = append([]rule(nil), c.Rules...)
+	c.Rules = slices.Clone(c.allRules())
 	for i, r := range c.Rules {
 		keep := r.retention()
 		c.Rules[i].History = &history{Messages: keep.Messages, Age: keep.Age}

@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"millrace.dev/engine/memory"
+	"millrace.dev/service"
 )
 
 const (
@@ -64,7 +67,7 @@ func TestEverySettingIsAFlagAVariableAndAKey(t *testing.T) {
 		switch {
 		case known && value == "": // needs others beside it
 			continue
-		case !known && strings.HasSuffix(s.key, "heartbeat"), s.key == "limits.write_timeout":
+		case !known && strings.HasSuffix(s.key, "heartbeat"), s.key == "limits.write_timeout", s.key == "limits.linger":
 			value = "7s"
 		case !known:
 			value = "77"
@@ -117,6 +120,7 @@ func TestAFileIsRefusedWithTheLineOfEachError(t *testing.T) {
 		{"bad pattern", "rules:\n- pattern: a\n- pattern: a..b\n", []string{":3: rules[1].pattern: "}},
 		{"bad history", "rules:\n- pattern: a\n  history: {messages: -1}\n", []string{":3: rules[0].history: "}},
 		{"age alone", "rules:\n- pattern: a\n  history:\n    age: 1h\n", []string{":3: rules[0].history: age without messages"}},
+		{"announcing nobody", "rules:\n- pattern: a\n  announce: true\n  no_presence: true\n", []string{":3: rules[0].announce: contradicts no_presence"}},
 		{"bad action", "api_keys: [" + testAPIKey + "]\nanonymous:\n- pattern: a\n  actions: [read]\n", []string{":4: anonymous[0].actions: "}},
 		{"weak secret", "secret: short\n", []string{":1: secret: the secret has 5 bytes"}},
 		{"weak API key", "api_keys:\n- " + testAPIKey + "\n- short\n", []string{":3: api_keys[1]: wants at least 16 bytes"}},
@@ -209,7 +213,7 @@ func TestConfigShowMasksSecretsAndSaysWhereSettingsComeFrom(t *testing.T) {
 	got := mustCall(t, "", "config", "show", "--config", file, "--log-level", "warn")
 	for _, want := range []string{
 		"secret: '********' # " + file + ":1\n", "api_keys: # MILLRACE_API_KEYS\n- '********'\n- '********'\n",
-		"rules: # " + file + ":3\n", "messages: 100\n", "level: warn # --log-level\n",
+		"rules: # " + file + ":3\n", "messages: 100\n", "pattern: presence:*\n", "level: warn # --log-level\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
@@ -220,6 +224,20 @@ func TestConfigShowMasksSecretsAndSaysWhereSettingsComeFrom(t *testing.T) {
 		if strings.Contains(text, testSecret) || strings.Contains(text, testAPIKey) {
 			t.Errorf("a secret is in\n%s", text)
 		}
+	}
+}
+
+func TestTheDefaultLimitsAreThoseOfTheService(t *testing.T) {
+	t.Parallel()
+	node, err := service.New(t.Context(), memory.Open(memory.Options{}), service.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := defaultConfig().Limits.service(), node.Limits(); got != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if err := node.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

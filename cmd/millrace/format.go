@@ -43,7 +43,7 @@ func (o *output) messageText(m *millracev1.Message) string {
 			parts = append(parts, printable(extra))
 		}
 	}
-	return strings.Join(append(parts, payloadText(m.GetPayload())), "  ")
+	return strings.Join(parts, "  ") + payloadText(m.GetPayload())
 }
 
 func clock(t *timestamppb.Timestamp) string {
@@ -73,7 +73,8 @@ func payloadLine(p *millracev1.Payload) string {
 	}
 }
 
-// payloadText is a payload for people.
+// payloadText is a payload for people, to follow what else is known of the
+// message.
 func payloadText(p *millracev1.Payload) string {
 	line := payloadLine(p)
 	switch kind := p.GetKind().(type) {
@@ -81,10 +82,13 @@ func payloadText(p *millracev1.Payload) string {
 		if len(line) > wideJSON {
 			return "\n" + indent(line)
 		}
+	case nil:
+		return ""
 	case *millracev1.Payload_Binary:
-		return strings.TrimSpace(fmt.Sprintf("%s (%d bytes %s)", line, len(kind.Binary), printable(p.GetContentType())))
+		about := strings.TrimSpace(fmt.Sprintf("%d bytes %s", len(kind.Binary), printable(p.GetContentType())))
+		return "  " + line + " (" + about + ")"
 	}
-	return line
+	return "  " + line
 }
 
 func compact(text string) string {

@@ -37,12 +37,12 @@ func TestAMessageInEachForm(t *testing.T) {
 		payload     *millracev1.Payload
 		line, human string
 	}{
-		{"JSON", jsonPayload("{\"a\": 1,\n\"b\": \"x y\"}"), `{"a":1,"b":"x y"}`, `{"a":1,"b":"x y"}`},
+		{"JSON", jsonPayload("{\"a\": 1,\n\"b\": \"x y\"}"), `{"a":1,"b":"x y"}`, `  {"a":1,"b":"x y"}`},
 		{"long JSON", jsonPayload(long), long, "\n  {\n    " + long[1:8] + " " + long[8:len(long)-1] + "\n  }"},
-		{"text", textPayload("hello"), "hello", "hello"},
-		{"text of two lines", textPayload("a\nb\tc"), `a\u000ab\u0009c`, `a\u000ab\u0009c`},
-		{"text that clears the screen", textPayload("\x1b[2J\u202e"), `\u001b[2J\u202e`, `\u001b[2J\u202e`},
-		{"binary", binary, "AP8=", "AP8= (2 bytes image/png)"},
+		{"text", textPayload("hello"), "hello", "  hello"},
+		{"text of two lines", textPayload("a\nb\tc"), `a\u000ab\u0009c`, `  a\u000ab\u0009c`},
+		{"text that clears the screen", textPayload("\x1b[2J\u202e"), `\u001b[2J\u202e`, `  \u001b[2J\u202e`},
+		{"binary", binary, "AP8=", "  AP8= (2 bytes image/png)"},
 		{"signal", nil, "", ""},
 	}
 	for _, test := range tests {
@@ -52,7 +52,7 @@ func TestAMessageInEachForm(t *testing.T) {
 			if got, want := printed(t, asLines, m), "chat.1\t7@e\t"+test.line+"\n"; got != want {
 				t.Errorf("as a line: %q, want %q", got, want)
 			}
-			if got, want := printed(t, asText, m), "12:00:00.005  chat.1  #7  "+test.human+"\n"; got != want {
+			if got, want := printed(t, asText, m), "12:00:00.005  chat.1  #7"+test.human+"\n"; got != want {
 				t.Errorf("for people: %q, want %q", got, want)
 			}
 		})

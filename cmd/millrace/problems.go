@@ -109,6 +109,12 @@ func (c config) ruleProblems() []problem {
 		if keep := r.retention(); keep.Messages == 0 && keep.Age > 0 {
 			found = append(found, problem{fmt.Sprintf("rules[%d].history", i), "age without messages keeps nothing"})
 		}
+		if r.Announce && r.NoPresence {
+			found = append(found, problem{fmt.Sprintf("rules[%d].announce", i), "contradicts no_presence"})
+		}
+		if r.PresenceMembers < 0 {
+			found = append(found, problem{fmt.Sprintf("rules[%d].presence_members", i), "must not be negative"})
+		}
 	}
 	return found
 }

@@ -65,6 +65,10 @@ func runPublish(command *cobra.Command, args []string) error {
 	case lines:
 		return publishLines(command, client, template)
 	}
+	return publishOne(command, client, template, args)
+}
+
+func publishOne(command *cobra.Command, client *client, template *millracev1.PublishRequest, args []string) error {
 	data, err := publishData(command, args)
 	if err != nil {
 		return err

@@ -39,6 +39,7 @@ var settings = []setting{
 	{"limits.pattern_channels", "most `channels` that a cursor names for one pattern", func(c *config) any { return &c.Limits.PatternChannels }},
 	{"limits.heartbeat", "longest `silence` on a stream, where the client asks for none", func(c *config) any { return &c.Limits.Heartbeat }},
 	{"limits.write_timeout", "longest `time` that a client may take nothing of what is sent", func(c *config) any { return &c.Limits.WriteTimeout }},
+	{"limits.linger", "`time` that a lost session stays present", func(c *config) any { return &c.Limits.Linger }},
 	{"origins", "browser `origins` that may call, such as https://app.example.com; \"*\" for all", func(c *config) any { return &c.Origins }},
 	{"ws_paths", "`paths` of the WebSocket wire", func(c *config) any { return &c.WSPaths }},
 	{"join", "channels that the sessions of a WebSocket path join by themselves, as `YAML`: {/ws/dashboard: [dashboard.metrics]}", func(c *config) any { return &c.Join }},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"time"
@@ -36,21 +37,17 @@ func tokenCommand() *cobra.Command {
 }
 
 func runToken(command *cobra.Command, _ []string) error {
-	flags := command.Flags()
-	texts, err := flags.GetStringArray("grant")
-	if err != nil {
-		return err
-	}
-	grants, err := parseGrants(texts)
-	if err != nil {
-		return err
-	}
-	ttl, err := flags.GetDuration("ttl")
-	if err != nil {
+	texts, err1 := command.Flags().GetStringArray("grant")
+	ttl, err2 := command.Flags().GetDuration("ttl")
+	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
 	if flagText(command, "user") == "" || ttl <= 0 {
 		return usagef("a token needs a user, and a --ttl of more than 0")
+	}
+	grants, err := parseGrants(texts)
+	if err != nil {
+		return err
 	}
 	secret, err := tokenSecret(command)
 	if err != nil {

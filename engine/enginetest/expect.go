@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	"millrace.dev/engine"
@@ -50,32 +51,29 @@ func expectationsAreChecked(s *subject) {
 }
 
 func oneExpectationWins(s *subject) {
-	const racers, wins = 8, 5
-	var lost atomic.Int64
-	each(racers, func(i int) {
-		at := s.state("expect").Position()
-		for won := 0; won < wins; {
-			receipt, err := s.Append(s.Context(), text("expect", strconv.Itoa(i)), expecting(at))
+	at := s.state("expect").Position()
+	for round := range 30 {
+		var mu sync.Mutex
+		var won, lost []engine.Position
+		each(8, func(int) {
+			receipt, err := s.Append(s.Context(), text("expect", strconv.Itoa(round+1)), expecting(at))
+			mu.Lock()
+			defer mu.Unlock()
 			switch {
 			case err == nil:
-				won++
-			case errors.Is(err, engine.ErrPositionMismatch) && receipt.Position != at:
-				lost.Add(1)
+				won = append(won, receipt.Position)
+			case errors.Is(err, engine.ErrPositionMismatch):
+				lost = append(lost, receipt.Position)
 			default:
 				s.Errorf("append, expecting %v: got %+v, %v", at, receipt, err)
-				return
 			}
-			at = receipt.Position
+		})
+		if len(won) != 1 || len(lost) != 7 || slices.ContainsFunc(lost, func(p engine.Position) bool { return p != won[0] }) {
+			s.Fatalf("of those that expected %v, these won: %v, and these lost: %v", at, won, lost)
 		}
-	})
-	s.Logf("%d appends won, %d lost", racers*wins, lost.Load())
-	messages := s.delivered("expect")
-	if len(messages) != racers*wins {
-		s.Errorf("%d appends won, %d messages were delivered", racers*wins, len(messages))
+		at = won[0]
 	}
-	if broken := brokenChain(messages, engine.Position{Epoch: s.state("expect").Epoch}); broken != "" {
-		s.Error(broken)
-	}
+	s.alone("expect", numbers(1, 30)...)
 }
 
 func zeroExpectsNone(s *subject) {

@@ -7,6 +7,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"hash/maphash"
@@ -68,18 +69,16 @@ type shard struct {
 
 // Open returns the function that starts the engine.
 func Open(options Options) engine.Open {
-	if options.DedupWindow == 0 {
-		options.DedupWindow = 5 * time.Minute
-	}
-	if options.DedupIDs == 0 {
-		options.DedupIDs = 10_000
-	}
-	if options.StateTTL == 0 {
-		options.StateTTL = 24 * time.Hour
-	}
 	return func(_ context.Context, deliver engine.Deliver) (engine.Engine, error) {
-		return open(options, deliver), nil
+		return open(options.withDefaults(), deliver), nil
 	}
+}
+
+func (o Options) withDefaults() Options {
+	o.DedupWindow = cmp.Or(o.DedupWindow, 5*time.Minute)
+	o.DedupIDs = cmp.Or(o.DedupIDs, 10_000)
+	o.StateTTL = cmp.Or(o.StateTTL, 24*time.Hour)
+	return o
 }
 
 func open(options Options, deliver engine.Deliver) *memory {
