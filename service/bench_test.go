@@ -35,7 +35,7 @@ func newAudience(tb testing.TB, size int) *audience {
 	a := &audience{service: s}
 	for range size {
 		session := newSession(s, everybody, time.Hour)
-		tb.Cleanup(func() { session.close(context.Background()) })
+		tb.Cleanup(func() { session.close(nil) })
 		if _, err := session.subscribe(tb.Context(), &millracev1.Subscription{Channel: "chat"}); err != nil {
 			tb.Fatal(err)
 		}

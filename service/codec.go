@@ -70,6 +70,20 @@ func (b *Batch) WriteJSON(dst io.Writer) error {
 	return err
 }
 
+// EncodeProto encodes a frame as one SubscribeResponse in protobuf, for a format
+// that has it inside.
+func EncodeProto(f *Frame) []byte { return encodeProto(f) }
+
+// EncodeJSON encodes a frame as one SubscribeResponse in protobuf JSON, for a
+// format that has it inside.
+func EncodeJSON(f *Frame) []byte {
+	b := encodeProtoJSON(f)
+	if f.Notice != nil {
+		return b
+	}
+	return append(append([]byte(`{"messages":[`), b...), "]}"...)
+}
+
 func encodeProto(f *Frame) []byte {
 	b, err := proto.Marshal(f.Response())
 	mustEncode(err)

@@ -15,13 +15,15 @@ type Format uint8
 
 // The formats. The service encodes the first two, adapters the others.
 const (
-	FormatProto     Format = iota // SubscribeResponse in protobuf
-	FormatProtoJSON               // for a message, its JSON; for a notice, SubscribeResponse's
-	FormatWebSocket               // a JSON text frame of the plain WebSocket wire
-	FormatSSE                     // an event block of the SSE wire, without id
-	FormatSSEID                   // the same with the id of a one-channel stream
-	FormatEnvelope                // an event block with the channel inside
-	FormatEnvelopeID
+	FormatProto       Format = iota // SubscribeResponse in protobuf
+	FormatProtoJSON                 // for a message, its JSON; for a notice, SubscribeResponse's
+	FormatSocketPlain               // a frame of the plain WebSocket wire
+	FormatSocketProto               // a frame of the sub-protocol millrace.v1.proto
+	FormatSocketJSON                // a frame of the sub-protocol millrace.v1.json
+	FormatSSE                       // an event block of the SSE wire, without id
+	FormatSSEID                     // the same with the id of a one-channel stream
+	FormatEnvelope                  // an event block with the channel inside
+	FormatEnvelopeID                // the same with the id
 	formats
 )
 
@@ -57,6 +59,7 @@ func (f *Frame) size() int {
 }
 
 // Bytes returns the frame in a format, from encode if nobody has asked before.
+// encode must not ask for another format.
 // The result is shared and must not be modified.
 func (f *Frame) Bytes(format Format, encode func(*Frame) []byte) []byte {
 	if b := f.encoded[format].Load(); b != nil {

@@ -1,7 +1,6 @@
 package service
 
 import (
-	"context"
 	"errors"
 	"maps"
 	"time"
@@ -10,8 +9,8 @@ import (
 	millracev1 "millrace.dev/gen/millrace/v1"
 )
 
-// ErrLeft is the cause of the end of a session whose client said that it leaves,
-// rather than lost its connection: adapters cancel the call's context with it.
+// ErrLeft is the end of a session whose client said that it leaves, rather than
+// lost its connection.
 var ErrLeft = errors.New("the client left")
 
 // remains is what stays of a session that ended without leaving: for a while
@@ -94,8 +93,8 @@ func (s *Session) handOver() map[string]struct{} {
 
 // part decides what becomes of a session's presence when it ends: it goes at once
 // if the client left or was disconnected, else it lingers.
-func (s *Session) part(ctx context.Context, end error, present map[string]struct{}) {
-	isOver := errors.Is(context.Cause(ctx), ErrLeft) ||
+func (s *Session) part(end error, present map[string]struct{}) {
+	isOver := errors.Is(end, ErrLeft) ||
 		ErrorInfo(end).GetReason() == millracev1.ErrorReason_ERROR_REASON_DISCONNECTED
 	switch {
 	case len(present) == 0:

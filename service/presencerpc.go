@@ -52,14 +52,16 @@ func (s *Service) WatchPresence(ctx context.Context, request *millracev1.WatchPr
 	if len(request.GetChannels()) == 0 {
 		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "channels", "channels: none given")
 	}
-	session, err := s.openSession(ctx, &millracev1.SubscribeRequest{})
+	session, err := s.openSession(ctx, &millracev1.SubscribeRequest{}, nil)
 	if err != nil {
 		return err
 	}
-	defer s.unregister(session)
-	defer session.close(ctx)
 	session.notices = nil // a watcher is not told its token: it has no commands
-	for _, name := range request.GetChannels() {
+	return s.end(session, s.watchAll(ctx, session, request.GetChannels(), stream))
+}
+
+func (s *Service) watchAll(ctx context.Context, session *Session, names []string, stream millracev1connect.RealtimeServiceWatchPresenceServerStream) error {
+	for _, name := range names {
 		if err := s.checkWatch(session.identity, name); err != nil {
 			return err
 		}

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"net/http"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -32,8 +34,9 @@ type Service struct {
 	presence *presence
 	health   *health
 	server   *connect.Server
-	stop     chan struct{} // closed by Close
-	closing  sync.Once
+	writers  []*writer
+	nextTurn atomic.Uint32 // of the writers, for new sessions
+	stop     context.CancelFunc
 	stopped  sync.WaitGroup
 
 	mu       sync.RWMutex
@@ -57,7 +60,6 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 		hub:      newHub(),
 		sessions: map[string]*Session{},
 		lost:     map[string]*remains{},
-		stop:     make(chan struct{}),
 		idle:     make(chan struct{}),
 	}
 	s.presence = newPresence(s.rules, s.hub.deliver)
@@ -72,8 +74,20 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 	millracev1connect.RegisterAdminServiceHandler(s.server, &admin{s})
 	healthv1connect.RegisterHealthHandler(s.server, s.health)
 	grpcreflect.Register(s.server)
-	s.stopped.Go(s.watchdog)
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.stopped.Go(func() { s.watchdog(running) })
+	for range runtime.GOMAXPROCS(0) {
+		w := newWriter()
+		s.writers = append(s.writers, w)
+		s.stopped.Go(func() { w.run(running) })
+	}
 	return s, nil
+}
+
+// writer chooses the writer of a new session.
+func (s *Service) writer() *writer {
+	return s.writers[s.nextTurn.Add(1)%uint32(len(s.writers))]
 }
 
 // Server is the Connect server, for adapters that are transports of it.
@@ -127,7 +141,7 @@ func (s *Service) Close() error {
 		session.finish(engine.ErrClosed)
 	}
 	s.presence.close()
-	s.closing.Do(func() { close(s.stop) })
+	s.stop()
 	s.stopped.Wait()
 	return s.engine.Close()
 }
@@ -205,7 +219,7 @@ func (s *Service) Ready(ctx context.Context) error {
 // probe sends a message through the real path and waits for it.
 func (s *Service) probe(ctx context.Context) error {
 	session := newSession(s, auth.Identity{}, s.config.Limits.Heartbeat)
-	defer session.close(ctx)
+	defer session.close(nil)
 	name := reserved + "ready." + session.id
 	sub := newSubscription(session, subKey{name: name})
 	if _, err := s.openChannel(ctx, sub, &millracev1.Subscription{Channel: name}); err != nil {

@@ -30,9 +30,17 @@ type Session struct {
 	budget    int64  // most bytes pending before a subscription falls behind
 	cut       func() // frees a write that is stuck
 
-	wake    chan struct{} // holds one token if there is something to read
+	wake    chan struct{} // holds one token if there is something to read; for sessions with a goroutine
+	writer  *writer       // for those without
 	pending atomic.Int64  // bytes that live subscriptions have not passed
 	writing atomic.Int64  // since when the client is being sent something, in ns; 0 if not
+
+	// Of a session that is attached to a writer.
+	attached  atomic.Bool  // from Attach to End
+	scheduled atomic.Bool  // in the writer's queue
+	blocked   atomic.Bool  // the client has not taken what was delivered
+	due       atomic.Int64 // when something is to be done for silence, in ns
+	sink      Sink         // owned by the writer
 
 	// commands is held while subscriptions change; it is never held while
 	// waiting for the client.
@@ -45,7 +53,7 @@ type Session struct {
 	present map[string]struct{} // channels that the session is present in
 	end     error               // why the session ends, once it does
 
-	// Owned by the goroutine that calls next.
+	// Owned by the reader: the goroutine that calls next, or the writer.
 	work   []*subscription // taken from queue, in the order of their turns
 	held   []*subscription // whose turn is later
 	unseen []*subscription // that may have a checkpoint to send
@@ -236,6 +244,12 @@ func (s *Session) enqueue(sub *subscription) {
 }
 
 func (s *Session) awake() {
+	if s.writer != nil {
+		if !s.scheduled.Swap(true) {
+			s.writer.add(s)
+		}
+		return
+	}
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -342,7 +356,12 @@ func (s *Session) wait(ctx context.Context) error {
 	if len(s.work) > 0 {
 		return ctx.Err()
 	}
-	s.setTimer()
+	d := s.untilDue()
+	if s.timer == nil {
+		s.timer = time.NewTimer(d)
+	} else {
+		s.timer.Reset(d)
+	}
 	select {
 	case <-s.wake:
 		return nil
@@ -378,7 +397,8 @@ func (s *Session) onTimer(now time.Time) error {
 	return nil
 }
 
-func (s *Session) setTimer() {
+// untilDue is how long the session may wait.
+func (s *Session) untilDue() time.Duration {
 	d := s.heartbeat
 	for _, sub := range s.held {
 		d = min(d, max(time.Until(sub.nextTurn), 0))
@@ -386,11 +406,7 @@ func (s *Session) setTimer() {
 	if !s.identity.Expires.IsZero() {
 		d = min(d, max(time.Until(s.identity.Expires), 0))
 	}
-	if s.timer == nil {
-		s.timer = time.NewTimer(d)
-		return
-	}
-	s.timer.Reset(d)
+	return d
 }
 
 func (s *Session) expired() bool {
@@ -449,9 +465,8 @@ func (s *Session) leaveNow(name string) *millracev1.PresenceVersion {
 }
 
 // close ends all that the session has. Only the goroutine that calls next may
-// call it, and next no more. ctx is the one of the call that is ending.
-func (s *Session) close(ctx context.Context) {
-	end := s.reason()
+// call it, and next no more.
+func (s *Session) close(end error) {
 	s.finish(refuse(millracev1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND, "session_token", "the session has ended"))
 	s.commands.Lock()
 	defer s.commands.Unlock()
@@ -462,7 +477,7 @@ func (s *Session) close(ctx context.Context) {
 	for _, sub := range subs {
 		sub.close()
 	}
-	s.part(ctx, end, present)
+	s.part(end, present)
 	if s.timer != nil {
 		s.timer.Stop()
 	}

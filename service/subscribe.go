@@ -40,16 +40,29 @@ func (s *Service) Subscribe(context.Context, *millracev1.SubscribeRequest, millr
 
 // subscribe runs a session to its end.
 func (s *Service) subscribe(ctx context.Context, request *millracev1.SubscribeRequest, stream connect.ServerStream) error {
-	session, err := s.openSession(ctx, request)
+	sink, isSink := stream.(Sink)
+	var w *writer
+	if isSink {
+		w = s.writer()
+	}
+	session, err := s.openSession(ctx, request, w)
 	if err != nil {
 		return err
 	}
-	defer s.unregister(session)
-	defer session.close(ctx)
 	if err := session.subscribeAll(ctx, request.GetSubscriptions(), request.GetCursor()); err != nil {
-		return err
+		return s.end(session, err)
 	}
-	return session.run(ctx, func(frames []*Frame) error { return send(stream, frames) })
+	if isSink {
+		return session.attach(sink)
+	}
+	return s.end(session, session.run(ctx, func(frames []*Frame) error { return send(stream, frames) }))
+}
+
+// end ends a session that nobody reads any more, and returns why.
+func (s *Service) end(session *Session, reason error) error {
+	session.close(reason)
+	s.unregister(session)
+	return reason
 }
 
 // run sends what there is until the session ends, and returns why.
@@ -69,7 +82,7 @@ func (s *Session) run(ctx context.Context, send func([]*Frame) error) error {
 }
 
 // openSession makes a session and makes it known.
-func (s *Service) openSession(ctx context.Context, request *millracev1.SubscribeRequest) (*Session, error) {
+func (s *Service) openSession(ctx context.Context, request *millracev1.SubscribeRequest, w *writer) (*Session, error) {
 	if n := len(request.GetClient()); n > maxClientBytes {
 		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, "client", n, maxClientBytes, "bytes")
 	}
@@ -78,7 +91,7 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 		heartbeat = min(max(d.AsDuration(), minHeartbeat), maxHeartbeat)
 	}
 	session := newSession(s, identityOf(ctx), heartbeat)
-	session.client = request.GetClient()
+	session.client, session.writer = request.GetClient(), w
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {
 		session.protocol, session.peer = info.Protocol, info.PeerAddr
 	}

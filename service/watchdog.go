@@ -41,13 +41,13 @@ func CutResponse(w http.ResponseWriter) func() {
 // watchdog cuts the sessions whose client has not taken anything for too long.
 // One goroutine looks at all of them, which costs a session two stores for each
 // write; a deadline for each write would cost it a timer.
-func (s *Service) watchdog() {
+func (s *Service) watchdog(ctx context.Context) {
 	timeout := s.config.Limits.WriteTimeout
 	ticker := time.NewTicker(timeout / 4)
 	defer ticker.Stop()
 	for {
 		select {
-		case <-s.stop:
+		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
 			s.mu.RLock()

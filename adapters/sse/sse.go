@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"time"
 
+	"connectrpc.com/connect/v2"
 	"google.golang.org/protobuf/proto"
 
 	"millrace.dev/adapters/internal/browser"
@@ -56,17 +57,25 @@ type handler struct {
 // ServeHTTP implements [http.Handler].
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := &stream{handler: h, w: w, r: r, control: http.NewResponseController(w), cursor: &service.Cursor{}}
+	var stream connect.ServerStream = s
+	cut, attached := service.CutResponse(w), (*socket)(nil)
+	if r.ProtoMajor == 1 && r.ProtoAtLeast(1, 1) {
+		attached = &socket{stream: s}
+		stream, cut = attached, attached.cut
+	}
 	err := s.parse()
 	if err == nil {
-		err = h.service.Server().Call(service.WithCut(r.Context(), service.CutResponse(w)), millracev1connect.RealtimeServiceSubscribeProcedure, call.From(r, "sse", "json").Info(), s)
+		err = h.service.Server().Call(service.WithCut(r.Context(), cut), millracev1connect.RealtimeServiceSubscribeProcedure, call.From(r, "sse", "json").Info(), stream)
 	}
-	if err != nil && r.Context().Err() == nil {
+	if err != nil && r.Context().Err() == nil && (attached == nil || attached.out == nil) {
 		s.end(err)
 	}
+	s.w, s.r, s.control = nil, nil, nil // a stream that goes on has none of them
 }
 
-// stream is one response. It implements [connect.ServerStream]; only the
-// goroutine of the handler uses it.
+// stream is one response. It implements [connect.ServerStream], for HTTP/2 and
+// HTTP/1.0, where only the goroutine of the handler uses it; socket (socket.go)
+// takes it away from there.
 type stream struct {
 	handler *handler
 	w       http.ResponseWriter
@@ -166,11 +175,20 @@ func (s *stream) start() {
 		return
 	}
 	s.started = true
+	s.setHeaders()
+	s.w.WriteHeader(http.StatusOK)
+	s.greet()
+}
+
+func (s *stream) setHeaders() {
 	header := s.w.Header()
 	header.Set("Content-Type", "text/event-stream; charset=utf-8")
 	header.Set("Cache-Control", "no-cache, no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no") // nginx
-	s.w.WriteHeader(http.StatusOK)
+}
+
+// greet is what a stream begins with.
+func (s *stream) greet() {
 	s.buffer = fmt.Appendf(s.buffer, ": millrace\nretry: %d\n\n", retry().Milliseconds())
 }
 
@@ -184,14 +202,19 @@ func (s *stream) Send(message any) error {
 		return errors.New("a stream of the service sends batches")
 	}
 	s.start()
-	for _, f := range batch.Frames {
+	s.append(batch.Frames)
+	return s.flush()
+}
+
+// append puts frames into the buffer.
+func (s *stream) append(frames []*service.Frame) {
+	for _, f := range frames {
 		if f.Message != nil {
 			s.message(f)
 		} else {
 			s.notice(f.Notice)
 		}
 	}
-	return s.flush()
 }
 
 // flush writes what is in the buffer at once.
@@ -261,10 +284,7 @@ func appendLine(b []byte, field, value string) []byte {
 func (s *stream) notice(notice *millracev1.SubscribeResponse) {
 	switch n := notice.GetNotice().(type) {
 	case *millracev1.SubscribeResponse_Ready:
-		s.event("millrace.ready", map[string]any{
-			"session": n.Ready.GetSession(), "sessionToken": n.Ready.GetSessionToken(), "user": n.Ready.GetUser(),
-			"heartbeat": n.Ready.GetHeartbeatInterval().AsDuration().Milliseconds(),
-		})
+		s.ready(n.Ready)
 	case *millracev1.SubscribeResponse_Subscribed:
 		s.subscribed(n.Subscribed)
 	case *millracev1.SubscribeResponse_Unsubscribed:
@@ -284,6 +304,13 @@ func (s *stream) notice(notice *millracev1.SubscribeResponse) {
 	case *millracev1.SubscribeResponse_Heartbeat:
 		s.buffer = append(s.buffer, ": heartbeat\n\n"...)
 	}
+}
+
+func (s *stream) ready(n *millracev1.Ready) {
+	s.event("millrace.ready", map[string]any{
+		"session": n.GetSession(), "sessionToken": n.GetSessionToken(), "user": n.GetUser(),
+		"heartbeat": n.GetHeartbeatInterval().AsDuration().Milliseconds(),
+	})
 }
 
 // subscribed keeps the cursor of a channel that is resumed; what it missed is
@@ -328,10 +355,15 @@ func (s *stream) end(err error) {
 		return
 	}
 	s.start()
+	s.error(err)
+	_ = s.flush() // the client is gone if this fails
+}
+
+// error appends why the stream ends.
+func (s *stream) error(err error) {
 	e := browser.FromError(err)
 	if e.RetryAfter != nil {
 		s.buffer = fmt.Appendf(s.buffer, "retry: %d\n", max(*e.RetryAfter, 1))
 	}
 	s.event("millrace.error", e)
-	_ = s.flush() // the client is gone if this fails
 }

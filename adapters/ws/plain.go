@@ -28,26 +28,23 @@ type askedID = json.RawMessage
 
 func (p *plain) messageType() websocket.MessageType { return websocket.MessageText }
 
-// write sends each message as a frame, and of the notices those that the client
-// asked for or needs.
-func (p *plain) write(ctx context.Context, batch *service.Batch) error {
-	for _, f := range batch.Frames {
-		data := p.encode(f)
-		if data == nil {
-			continue
-		}
-		if err := p.send(ctx, data); err != nil {
-			return err
-		}
+func (p *plain) appendFrame(b []byte, f *service.Frame) []byte {
+	if f.Message != nil {
+		return append(b, f.Bytes(service.FormatSocketPlain, encodeMessage)...)
 	}
-	return nil
+	if data := p.encode(f.Notice); data != nil {
+		b = appendFrame(b, websocket.MessageText, data)
+	}
+	return b
 }
 
-func (p *plain) encode(f *service.Frame) []byte {
-	if f.Message != nil {
-		return f.Bytes(service.FormatWebSocket, encodeMessage)
-	}
-	switch n := f.Notice.GetNotice().(type) {
+func encodeMessage(f *service.Frame) []byte {
+	return appendFrame(nil, websocket.MessageText, browser.AppendMessage(nil, f.Message))
+}
+
+// encode makes the frames of those notices that the client asked for or needs.
+func (p *plain) encode(notice *millracev1.SubscribeResponse) []byte {
+	switch n := notice.GetNotice().(type) {
 	case *millracev1.SubscribeResponse_Subscribed:
 		if id := p.take(n.Subscribed.GetChannel()); id != nil {
 			return frame("subscribed", id, browser.FromSubscribed(n.Subscribed))
@@ -65,8 +62,6 @@ func (p *plain) encode(f *service.Frame) []byte {
 	}
 	return nil
 }
-
-func encodeMessage(f *service.Frame) []byte { return browser.AppendMessage(nil, f.Message) }
 
 func (p *plain) unsubscribed(u *millracev1.Unsubscribed) []byte {
 	id := p.take(u.GetChannel())
@@ -106,6 +101,9 @@ func (p *plain) ask(name string, id askedID) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.asked == nil {
+		p.asked = map[string]askedID{}
+	}
 	p.asked[name] = id
 }
 
@@ -117,16 +115,16 @@ func (p *plain) take(name string) askedID {
 	return id
 }
 
-func (p *plain) refuse(ctx context.Context, err error) error {
-	return p.answerError(ctx, &plainCommand{}, err)
+func (p *plain) refuse(err error) error {
+	return p.answerError(&plainCommand{}, err)
 }
 
-func (p *plain) answerError(ctx context.Context, c *plainCommand, err error) error {
+func (p *plain) answerError(c *plainCommand, err error) error {
 	e := browser.FromError(err)
 	if e.For == "" && len(c.Channel) <= 255 {
 		e.For = c.Channel
 	}
-	return p.send(ctx, frame("error", c.ID, e))
+	return p.answer(frame("error", c.ID, e))
 }
 
 // command does what a frame asks. The type decides; a frame with data but
@@ -137,7 +135,7 @@ func (p *plain) command(ctx context.Context, data []byte) error {
 		err = p.run(ctx, c)
 	}
 	if err != nil && ctx.Err() == nil {
-		return p.answerError(ctx, c, err)
+		return p.answerError(c, err)
 	}
 	return err
 }
@@ -151,7 +149,7 @@ func (p *plain) run(ctx context.Context, c *plainCommand) error {
 	case "publish", "":
 		return p.publish(ctx, c)
 	case "ping":
-		return p.send(ctx, frame("pong", c.ID, struct{}{}))
+		return p.answer(frame("pong", c.ID, struct{}{}))
 	case "history":
 		return p.history(ctx, c)
 	case "presence":
@@ -185,13 +183,13 @@ func (p *plain) subscribe(ctx context.Context, c *plainCommand) error {
 	}
 	if len(response.GetErrors()) > 0 {
 		p.take(c.Channel)
-		return p.send(ctx, frame("error", c.ID, browser.FromErrorInfo(response.GetErrors()[0])))
+		return p.answer(frame("error", c.ID, browser.FromErrorInfo(response.GetErrors()[0])))
 	}
 	if len(response.GetSubscribed()) > 0 {
 		return nil // the stream confirms it, before the first message
 	}
 	if id := p.take(c.Channel); id != nil {
-		return p.send(ctx, frame("subscribed", id, map[string]any{"for": c.Channel, "already": true}))
+		return p.answer(frame("subscribed", id, map[string]any{"for": c.Channel, "already": true}))
 	}
 	return nil
 }
@@ -212,7 +210,7 @@ func (p *plain) publish(ctx context.Context, c *plainCommand) error {
 	if err != nil || c.ID == nil || c.isEntityEvent() {
 		return err
 	}
-	return p.send(ctx, frame("published", c.ID, browser.FromPublished(c.Channel, response)))
+	return p.answer(frame("published", c.ID, browser.FromPublished(c.Channel, response)))
 }
 
 func (p *plain) history(ctx context.Context, c *plainCommand) error {
@@ -226,7 +224,7 @@ func (p *plain) history(ctx context.Context, c *plainCommand) error {
 	if err != nil {
 		return err
 	}
-	return p.send(ctx, frame("history", c.ID, browser.FromHistory(c.Channel, response)))
+	return p.answer(frame("history", c.ID, browser.FromHistory(c.Channel, response)))
 }
 
 func (p *plain) presence(ctx context.Context, c *plainCommand) error {
@@ -235,7 +233,7 @@ func (p *plain) presence(ctx context.Context, c *plainCommand) error {
 	if err != nil {
 		return err
 	}
-	return p.send(ctx, frame("presence", c.ID, browser.FromPage(c.Channel, response)))
+	return p.answer(frame("presence", c.ID, browser.FromPage(c.Channel, response)))
 }
 
 // present enters, updates or leaves the presence of a channel.
@@ -262,7 +260,7 @@ func (p *plain) present(ctx context.Context, c *plainCommand) error {
 	if err != nil || c.ID == nil {
 		return err
 	}
-	return p.send(ctx, frame("present", c.ID, map[string]any{
+	return p.answer(frame("present", c.ID, map[string]any{
 		"for": c.Channel, "version": version.GetNumber(), "epoch": version.GetEpoch(),
 	}))
 }
@@ -277,7 +275,7 @@ func (p *plain) positions(ctx context.Context, c *plainCommand) error {
 	for _, entry := range response.GetPositions() {
 		positions[entry.GetChannel()] = browser.FromPosition(entry.GetPosition())
 	}
-	return p.send(ctx, frame("positions", c.ID, map[string]any{"positions": positions, "cursor": response.GetCursor()}))
+	return p.answer(frame("positions", c.ID, map[string]any{"positions": positions, "cursor": response.GetCursor()}))
 }
 
 // hello answers with what a client of ours wants to know of the server.
@@ -287,7 +285,7 @@ func (p *plain) hello(ctx context.Context, c *plainCommand) error {
 	if err != nil {
 		return err
 	}
-	return p.send(ctx, frame("hello", c.ID, map[string]any{
+	return p.answer(frame("hello", c.ID, map[string]any{
 		"version": info.GetVersion(),
 		"node":    info.GetNode(),
 		"time":    info.GetTime().AsTime().UnixMilli(),

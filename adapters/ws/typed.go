@@ -1,7 +1,6 @@
 package ws
 
 import (
-	"bytes"
 	"context"
 
 	"github.com/coder/websocket"
@@ -19,7 +18,8 @@ import (
 type typed struct {
 	*connection
 	kind      websocket.MessageType
-	batch     func(*service.Batch, *bytes.Buffer) error
+	format    service.Format
+	encode    func(*service.Frame) []byte
 	marshal   func(proto.Message) ([]byte, error)
 	unmarshal func([]byte, proto.Message) error
 }
@@ -28,9 +28,12 @@ func typedProto(c *connection) *typed {
 	return &typed{
 		connection: c,
 		kind:       websocket.MessageBinary,
-		batch:      func(b *service.Batch, to *bytes.Buffer) error { return b.WriteProto(to) },
-		marshal:    proto.Marshal,
-		unmarshal:  proto.Unmarshal,
+		format:     service.FormatSocketProto,
+		encode: func(f *service.Frame) []byte {
+			return appendFrame(nil, websocket.MessageBinary, service.EncodeProto(f))
+		},
+		marshal:   proto.Marshal,
+		unmarshal: proto.Unmarshal,
 	}
 }
 
@@ -38,41 +41,40 @@ func typedJSON(c *connection) *typed {
 	return &typed{
 		connection: c,
 		kind:       websocket.MessageText,
-		batch:      func(b *service.Batch, to *bytes.Buffer) error { return b.WriteJSON(to) },
-		marshal:    protojson.Marshal,
-		unmarshal:  protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal,
+		format:     service.FormatSocketJSON,
+		encode: func(f *service.Frame) []byte {
+			return appendFrame(nil, websocket.MessageText, service.EncodeJSON(f))
+		},
+		marshal:   protojson.Marshal,
+		unmarshal: protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal,
 	}
 }
 
 func (t *typed) messageType() websocket.MessageType { return t.kind }
 
-func (t *typed) write(ctx context.Context, batch *service.Batch) error {
-	var buffer bytes.Buffer
-	if err := t.batch(batch, &buffer); err != nil {
-		return err
-	}
-	return t.send(ctx, buffer.Bytes())
+func (t *typed) appendFrame(b []byte, f *service.Frame) []byte {
+	return append(b, f.Bytes(t.format, t.encode)...)
 }
 
 // command runs the method that a Command stands for.
 func (t *typed) command(ctx context.Context, data []byte) error {
 	var command millracev1.Command
 	if err := t.unmarshal(data, &command); err != nil {
-		return t.refuse(ctx, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "frame", "frame: not a millrace.v1.Command"))
+		return t.refuse(service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "frame", "frame: not a millrace.v1.Command"))
 	}
 	reply, err := t.run(ctx, &command)
 	switch {
 	case err != nil:
-		return t.reply(ctx, &millracev1.Reply{Id: command.GetId(), Result: commandError(err)})
+		return t.reply(&millracev1.Reply{Id: command.GetId(), Result: commandError(err)})
 	case command.GetId() == 0:
 		return nil
 	}
 	reply.Id = command.GetId()
-	return t.reply(ctx, reply)
+	return t.reply(reply)
 }
 
-func (t *typed) refuse(ctx context.Context, err error) error {
-	return t.reply(ctx, &millracev1.Reply{Result: commandError(err)})
+func (t *typed) refuse(err error) error {
+	return t.reply(&millracev1.Reply{Result: commandError(err)})
 }
 
 func commandError(err error) *millracev1.Reply_Error {
@@ -80,12 +82,12 @@ func commandError(err error) *millracev1.Reply_Error {
 	return &millracev1.Reply_Error{Error: &millracev1.CommandError{Code: service.Code(info.GetReason()).String(), Info: info}}
 }
 
-func (t *typed) reply(ctx context.Context, reply *millracev1.Reply) error {
+func (t *typed) reply(reply *millracev1.Reply) error {
 	data, err := t.marshal(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Reply{Reply: reply}})
 	if err != nil {
 		return err
 	}
-	return t.send(ctx, data)
+	return t.answer(data)
 }
 
 // run is the table of commands and methods.

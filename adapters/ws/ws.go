@@ -8,6 +8,10 @@
 //
 // A refusal is an HTTP status, before the upgrade. After it, sessions end with a
 // close code that docs/PROTOCOL.md explains.
+//
+// The library does the handshake, reads, and answers control frames. What the
+// service sends goes around it, as whole frames made once for all subscribers
+// (frame.go), to an outlet that never blocks.
 package ws
 
 import (
@@ -17,15 +21,14 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"connectrpc.com/connect/v2"
 	"github.com/coder/websocket"
 
 	"millrace.dev/adapters/internal/browser"
 	"millrace.dev/adapters/internal/call"
+	"millrace.dev/adapters/internal/outlet"
 	millracev1 "millrace.dev/gen/millrace/v1"
 	"millrace.dev/gen/millrace/v1/millracev1connect"
 	"millrace.dev/service"
@@ -42,8 +45,8 @@ const (
 	protocolJSON  = "millrace.v1.json"
 	protocolProto = "millrace.v1.proto"
 
-	commandTimeout = 10 * time.Second // from reading a command to having sent the answer
-	pongTimeout    = 10 * time.Second
+	commandTimeout = 10 * time.Second // from reading a command to having answered
+	closeTimeout   = 5 * time.Second  // for the client to close after us
 	// discardBytes is how much of an over-large frame is read past, so that the
 	// connection lives on.
 	discardBytes = 64 << 20
@@ -59,32 +62,34 @@ type handler struct {
 	options Options
 }
 
-// ServeHTTP implements [http.Handler].
+// ServeHTTP implements [http.Handler]. It returns when the connection is a
+// WebSocket; the session then belongs to the service's writer.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		w.Header().Set("Upgrade", "websocket")
 		http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
 		return
 	}
-	ctx, cancel := context.WithCancelCause(r.Context())
-	defer cancel(nil)
-	c := &connection{handler: h, w: w, r: r, cancel: cancel, peer: call.From(r, "ws", "json")}
+	c := &connection{handler: h, w: w, r: r, peer: call.From(r, "ws", "json")}
 	c.wire = chooseWire(c)
-	err := h.service.Server().Call(service.WithCut(ctx, c.cut), millracev1connect.RealtimeServiceSubscribeProcedure, c.peer.Info(), c)
-	c.end(err)
-	cancel(nil)
-	c.goroutines.Wait()
+	ctx := service.WithCut(r.Context(), c.cut)
+	err := h.service.Server().Call(ctx, millracev1connect.RealtimeServiceSubscribeProcedure, c.peer.Info(), c)
+	if err != nil && !c.answered {
+		browser.WriteError(w, err)
+	}
+	c.w, c.r = nil, nil // their buffers are free now
 }
 
 // wire is how frames and commands look on a connection.
 type wire interface {
 	messageType() websocket.MessageType
-	// write sends a batch of the session's stream.
-	write(ctx context.Context, batch *service.Batch) error
+	// appendFrame appends a message or notice of the session's stream as frames,
+	// or nothing if the client does not want it.
+	appendFrame(b []byte, f *service.Frame) []byte
 	// command does what a frame from the client asks, and answers it.
 	command(ctx context.Context, data []byte) error
 	// refuse answers a frame that could not be read.
-	refuse(ctx context.Context, err error) error
+	refuse(err error) error
 }
 
 func chooseWire(c *connection) wire {
@@ -96,36 +101,31 @@ func chooseWire(c *connection) wire {
 			return typedProto(c)
 		}
 	}
-	return &plain{connection: c, asked: map[string]askedID{}}
+	return &plain{connection: c}
 }
 
-// connection is one WebSocket. It implements [connect.ServerStream] for the
-// session's Subscribe call, whose goroutine writes; another reads.
+// connection is one WebSocket. It implements [service.Sink]: the session's writer
+// sends, and a goroutine of its own reads.
 type connection struct {
-	// Set once.
+	// Set once, before the reader starts.
 	handler *handler
-	w       http.ResponseWriter
-	r       *http.Request
-	cancel  context.CancelCauseFunc // ends the session
 	wire    wire
+	peer    call.Peer
+	conn    *websocket.Conn
+	out     *outlet.Outlet
+	ready   *millracev1.Ready
+	session service.Attachment
 
-	// Set by the first Send, before the reader starts.
-	conn  *websocket.Conn
-	ready *millracev1.Ready
-	ctx   context.Context //nolint:containedctx // of the connection: it ends with the handler
-	peer  call.Peer
+	// Owned by the handler's goroutine.
+	w        http.ResponseWriter
+	r        *http.Request
+	answered bool // whether the handshake was answered
+	received bool
 
-	live       atomic.Pointer[websocket.Conn] // conn, for cut
-	answered   bool                           // whether the handshake was answered; owned by the goroutine that calls Send
-	received   bool                           // owned by the goroutine that calls Receive
-	goroutines sync.WaitGroup
-}
-
-// cut ends a connection whose client does not read.
-func (c *connection) cut() {
-	if conn := c.live.Load(); conn != nil {
-		conn.CloseNow() //nolint:errcheck // it is closed either way
-	}
+	live  atomic.Pointer[outlet.Outlet] // out, for cut
+	heard atomic.Bool                   // something came since the last ping
+	read  atomic.Bool                   // the reader has ended
+	ended atomic.Pointer[time.Timer]    // set by End: cuts the connection in the end
 }
 
 // Receive implements [connect.ServerStream]: the request is in the URL.
@@ -145,142 +145,86 @@ func (c *connection) Receive(message any) error {
 	return nil
 }
 
-// SendHeaders implements [connect.ServerStream]. Headers go with the first Send.
+// SendHeaders implements [connect.ServerStream]. Headers go with the upgrade.
 func (c *connection) SendHeaders() error { return nil }
 
-// Send implements [connect.ServerStream]. The first one, which has the `ready`
-// notice, makes the connection a WebSocket.
-func (c *connection) Send(message any) error {
-	batch, ok := message.(*service.Batch)
-	if !ok {
-		return errors.New("a stream of the service sends batches")
-	}
-	if ready := batch.Frames[0].Notice.GetReady(); ready != nil && c.conn == nil {
-		if err := c.accept(ready); err != nil {
-			return err
-		}
-	}
-	if batch.IsNotice() && batch.Frames[0].Notice.GetHeartbeat() != nil {
-		c.goroutines.Go(c.ping)
-	}
-	return c.wire.write(c.ctx, batch) // the service's watchdog cuts it if it is stuck
-}
+// Send implements [connect.ServerStream], which a sink is not asked for.
+func (c *connection) Send(any) error { return errors.New("a sink is delivered to") }
 
-// accept upgrades the connection and starts to read from it.
-func (c *connection) accept(ready *millracev1.Ready) error {
+// Attach implements [service.Sink]: it upgrades the connection and starts to
+// read from it.
+func (c *connection) Attach(session service.Attachment, ready *millracev1.Ready) error {
 	c.answered = true
-	conn, err := websocket.Accept(c.w, c.r, &websocket.AcceptOptions{
+	c.session, c.ready = session, ready
+	c.peer = c.peer.WithSession(ready.GetSessionToken())
+	conn, err := websocket.Accept(&hijacker{ResponseWriter: c.w, connection: c}, c.r, &websocket.AcceptOptions{
 		Subprotocols:       []string{protocolJSON, protocolProto},
 		InsecureSkipVerify: true, // package cors decided already
 		CompressionMode:    websocket.CompressionDisabled,
+		OnPongReceived:     func(context.Context, []byte) { c.heard.Store(true) },
 	})
 	if err != nil {
 		return err
 	}
 	conn.SetReadLimit(-1) // readFrame has a limit that does not end the connection
-	c.conn, c.ready = conn, ready
-	c.live.Store(conn)
-	c.ctx = c.r.Context()
-	c.peer = c.peer.WithSession(ready.GetSessionToken())
-	c.goroutines.Go(c.readLoop)
+	c.conn = conn
+	c.live.Store(c.out)
+	c.heard.Store(true)
+	go c.readLoop() // ends with the connection, which End ends at the latest
 	return nil
 }
 
-// readLoop does what the client asks, one command after the other, until the
-// connection ends.
-func (c *connection) readLoop() {
-	for {
-		data, err := c.readFrame()
-		if err != nil {
-			if websocket.CloseStatus(err) == websocket.StatusNormalClosure {
-				err = service.ErrLeft
-			}
-			c.cancel(err)
-			return
-		}
-		ctx, cancel := context.WithTimeout(c.ctx, commandTimeout)
-		if len(data) > c.handler.service.RequestBytes() {
-			err = c.wire.refuse(ctx, service.TooLarge("frame", len(data), c.handler.service.RequestBytes()))
-		} else {
-			err = c.wire.command(ctx, data)
-		}
-		cancel()
-		if err != nil {
-			c.cancel(err)
-			return
-		}
+// Deliver implements [service.Sink]: whatever is pending goes in one write.
+func (c *connection) Deliver(frames []*service.Frame) (bool, error) {
+	scratch := outlet.Take()
+	defer scratch.Put()
+	for _, f := range frames {
+		scratch.Bytes = c.wire.appendFrame(scratch.Bytes, f)
 	}
+	if len(scratch.Bytes) == 0 {
+		return true, nil
+	}
+	return c.out.Send(scratch.Bytes)
 }
 
-// readFrame reads one frame, and at most one byte more of it than the limit.
-func (c *connection) readFrame() ([]byte, error) {
-	_, reader, err := c.conn.Reader(c.ctx)
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(reader, int64(c.handler.service.RequestBytes())+1))
-	if err != nil {
-		return nil, err
-	}
-	rest, err := io.Copy(io.Discard, io.LimitReader(reader, discardBytes))
-	if err == nil && rest == discardBytes {
-		err = errors.New("frame is larger than anything")
-		c.close(websocket.StatusMessageTooBig, "the frame is too large")
-	}
-	return data, err
-}
-
-// send writes one frame.
-func (c *connection) send(ctx context.Context, data []byte) error {
-	return c.conn.Write(ctx, c.wire.messageType(), data)
-}
-
-// ping finds out whether the client is there. It waits for the pong, which the
-// reader receives.
-func (c *connection) ping() {
-	ctx, cancel := context.WithTimeout(c.ctx, pongTimeout)
-	defer cancel()
-	if err := c.conn.Ping(ctx); err != nil {
-		c.cancel(err)
-	}
-}
-
-// end tells the client why the session is over: with a status before the
-// upgrade, with a close code after it.
-func (c *connection) end(err error) {
-	if c.conn == nil {
-		if !c.answered {
-			browser.WriteError(c.w, err)
-		}
+// Idle implements [service.Sink]: it asks whether the client is there, and gives
+// up on one that has not answered the last time.
+func (c *connection) Idle() {
+	if !c.heard.Swap(false) {
+		c.cut()
 		return
 	}
+	_, _ = c.out.Send(pingFrame) // the reader notices if this fails
+}
+
+// End implements [service.Sink]: it tells the client why the session is over and
+// gives it a while to close the connection.
+func (c *connection) End(reason error) {
 	code := websocket.StatusNormalClosure
-	if err != nil && !errors.Is(err, context.Canceled) {
-		code = websocket.StatusCode(service.CloseCode(err))
+	if !errors.Is(reason, service.ErrLeft) {
+		code = websocket.StatusCode(service.CloseCode(reason))
 	}
-	c.close(code, closeReason(err))
+	if !c.read.Load() { // else the client has closed, and the library has answered
+		c.out.Shut(closeFrame(code, closeReason(reason)))
+	}
+	c.ended.Store(time.AfterFunc(closeTimeout, c.cut))
+	if c.read.Load() {
+		c.finish()
+	}
 }
 
-func (c *connection) close(code websocket.StatusCode, reason string) {
-	if err := c.conn.Close(code, reason); err != nil {
-		c.conn.CloseNow() //nolint:errcheck // it is closed either way
+// finish closes the connection when both sides have ended. The later one calls
+// it.
+func (c *connection) finish() {
+	if timer := c.ended.Load(); timer != nil {
+		timer.Stop()
+		c.out.Finish()
 	}
 }
 
-// closeReason is the error as JSON, as far as a close frame has room: 123 bytes
-// (RFC 6455 section 5.5).
-func closeReason(err error) string {
-	const room = 123
-	if err == nil || errors.Is(err, context.Canceled) {
-		return ""
+// cut ends the connection.
+func (c *connection) cut() {
+	if out := c.live.Load(); out != nil {
+		out.Close() //nolint:errcheck // it is closed either way
 	}
-	e := browser.FromError(err)
-	short := browser.Error{Code: e.Code, Reason: e.Reason, RetryAfter: e.RetryAfter}
-	reason := string(browser.Marshal(short))
-	if len(reason) > room {
-		return e.Reason
-	}
-	return reason
 }
-
-var _ connect.ServerStream = (*connection)(nil)

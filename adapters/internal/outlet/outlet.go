@@ -1,0 +1,173 @@
+// Package outlet writes to connections without blocking.
+//
+// What it guarantees:
+//
+//   - Send never waits for the client, and never keeps what it was given.
+//   - Bytes arrive in the order of the calls, none cut or doubled.
+//   - A goroutine exists only while the client does not take what was sent.
+package outlet
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+)
+
+// maxRest bounds what Write may add while the client takes nothing: answers to
+// commands and control frames of a client that sends without reading.
+const maxRest = 256 << 10
+
+// ErrFull is returned by Write when the client takes nothing.
+var ErrFull = errors.New("the client does not read")
+
+// Outlet is a connection whose writes do not block. It is a [net.Conn] for
+// libraries that want one: reads, deadlines and addresses are the connection's.
+type Outlet struct {
+	net.Conn                 // set once
+	raw      syscall.RawConn // nil where the system knows no direct way: then a goroutine writes
+	drained  func()          // called without the lock when rest is empty again
+
+	mu       sync.Mutex
+	rest     []byte // what the client has not taken yet
+	draining bool   // a goroutine writes rest
+	shut     bool   // nothing is accepted any more
+	closing  bool   // the connection is closed when rest is empty
+	err      error  // why writing has failed
+	drain    sync.WaitGroup
+}
+
+// New makes an outlet of a connection. drained is called each time after Send
+// has returned taken false, once everything was taken or writing has failed. It
+// must not call the outlet.
+func New(conn net.Conn, drained func()) *Outlet {
+	o := &Outlet{Conn: conn, drained: drained}
+	if direct, ok := conn.(*net.TCPConn); ok && canSend {
+		tune(direct)
+		if raw, err := direct.SyscallConn(); err == nil {
+			o.raw = raw
+		}
+	}
+	return o
+}
+
+// Send sends b, or as much as the client takes now, and keeps a copy of what is
+// left to send it when the client takes more.
+func (o *Outlet) Send(b []byte) (taken bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil || o.shut {
+		return true, o.closed()
+	}
+	if len(o.rest) == 0 {
+		n, err := o.try(b)
+		if err != nil {
+			o.err = err
+			return true, err
+		}
+		b = b[n:]
+	}
+	if len(b) == 0 && len(o.rest) == 0 {
+		return true, nil
+	}
+	o.rest = append(o.rest, b...)
+	if !o.draining {
+		o.draining = true
+		o.drain.Go(o.drainRest)
+	}
+	return false, nil
+}
+
+// Write implements [net.Conn]: it sends all of b or refuses it.
+func (o *Outlet) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	full := len(o.rest) > maxRest
+	o.mu.Unlock()
+	if full {
+		return 0, ErrFull
+	}
+	if _, err := o.Send(b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// try sends without waiting. Called under mu.
+func (o *Outlet) try(b []byte) (n int, err error) {
+	if o.raw == nil {
+		return 0, nil
+	}
+	ctlErr := o.raw.Write(func(fd uintptr) bool {
+		n, err = send(fd, b)
+		return true
+	})
+	if ctlErr != nil {
+		return n, ctlErr
+	}
+	return n, err
+}
+
+// drainRest writes what is left until there is no more, waiting for the client.
+func (o *Outlet) drainRest() {
+	for {
+		o.mu.Lock()
+		b := o.rest
+		if len(b) == 0 || o.err != nil {
+			o.rest, o.draining = nil, false
+			last := o.closing
+			o.mu.Unlock()
+			if last {
+				o.Conn.Close() //nolint:errcheck // there is nobody to tell
+			}
+			o.drained()
+			return
+		}
+		o.mu.Unlock()
+		n, err := o.Conn.Write(b)
+		o.mu.Lock()
+		o.rest = o.rest[n:]
+		if err != nil {
+			o.err = err
+		}
+		o.mu.Unlock()
+	}
+}
+
+// Shut accepts nothing more. It sends b first, if anything can be sent at all.
+func (o *Outlet) Shut(b []byte) {
+	_, _ = o.Send(b) // the connection ends in any case
+	o.mu.Lock()
+	o.shut = true
+	o.mu.Unlock()
+}
+
+// Finish closes the connection once everything was taken.
+func (o *Outlet) Finish() {
+	o.mu.Lock()
+	o.shut, o.closing = true, true
+	draining := o.draining
+	o.mu.Unlock()
+	if !draining {
+		o.Conn.Close() //nolint:errcheck // there is nobody to tell
+	}
+}
+
+// Close implements [net.Conn]. It ends a write that waits.
+func (o *Outlet) Close() error {
+	o.mu.Lock()
+	o.shut = true
+	if o.err == nil {
+		o.err = net.ErrClosed
+	}
+	o.mu.Unlock()
+	err := o.Conn.Close()
+	o.drain.Wait()
+	return err
+}
+
+func (o *Outlet) closed() error {
+	if o.err != nil {
+		return o.err
+	}
+	return net.ErrClosed
+}

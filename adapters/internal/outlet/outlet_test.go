@@ -1,0 +1,160 @@
+package outlet_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"millrace.dev/adapters/internal/outlet"
+)
+
+// pair is both ends of a TCP connection on loopback.
+func pair(t *testing.T) (server, client net.Conn) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	client, err = net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if server, err = listener.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close(); server.Close() })
+	return server, client
+}
+
+// opaque hides that a connection is TCP: the outlet then has no direct way, as
+// with TLS.
+type opaque struct{ net.Conn }
+
+func eachBackend(t *testing.T, run func(t *testing.T, wrap func(net.Conn) net.Conn)) {
+	t.Helper()
+	t.Run("direct", func(t *testing.T) { t.Parallel(); run(t, func(c net.Conn) net.Conn { return c }) })
+	t.Run("portable", func(t *testing.T) { t.Parallel(); run(t, func(c net.Conn) net.Conn { return opaque{c} }) })
+}
+
+func TestBytesArriveInOrderWhoeverSendsAndHoweverSlowlyTheClientReads(t *testing.T) {
+	t.Parallel()
+	eachBackend(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+		server, client := pair(t)
+		out := outlet.New(wrap(server), func() {})
+		const senders, each = 8, 400
+		var all sync.WaitGroup
+		for sender := range senders {
+			all.Go(func() {
+				for i := range each {
+					if _, err := out.Send(record(sender, i)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		next := make([]int, senders)
+		for range senders * each {
+			sender, i := readRecord(t, client)
+			if i != next[sender] {
+				t.Fatalf("sender %d: record %d came, want %d", sender, i, next[sender])
+			}
+			next[sender]++
+		}
+		all.Wait()
+	})
+}
+
+// record is a length, a sender, a number and a filling that tells of any cut.
+func record(sender, i int) []byte {
+	size := 16 + i*37%9000
+	b := bytes.Repeat([]byte{byte(i)}, size)
+	binary.BigEndian.PutUint32(b, uint32(size))
+	binary.BigEndian.PutUint32(b[4:], uint32(sender))
+	binary.BigEndian.PutUint32(b[8:], uint32(i))
+	return b
+}
+
+func readRecord(t *testing.T, from io.Reader) (sender, i int) {
+	t.Helper()
+	head := make([]byte, 12)
+	if _, err := io.ReadFull(from, head); err != nil {
+		t.Fatal(err)
+	}
+	rest := make([]byte, binary.BigEndian.Uint32(head)-12)
+	if _, err := io.ReadFull(from, rest); err != nil {
+		t.Fatal(err)
+	}
+	i = int(binary.BigEndian.Uint32(head[8:]))
+	if len(bytes.Trim(rest, string([]byte{byte(i)}))) > 0 {
+		t.Fatalf("record %d is mixed with another", i)
+	}
+	return int(binary.BigEndian.Uint32(head[4:])), i
+}
+
+func TestSendNeverWaitsAndSaysWhenTheClientHasTakenAll(t *testing.T) {
+	t.Parallel()
+	eachBackend(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+		server, client := pair(t)
+		drained := make(chan struct{}, 64)
+		out := outlet.New(wrap(server), func() { drained <- struct{}{} })
+		const total = 32 << 20 // more than any kernel buffer
+		taken, err := out.Send(make([]byte, total))
+		if taken || err != nil {
+			t.Fatalf("Send = %v, %v of a client that does not read", taken, err)
+		}
+		if _, err := out.Write([]byte("answer")); !errors.Is(err, outlet.ErrFull) {
+			t.Fatalf("Write = %v, want ErrFull", err)
+		}
+		if n, err := io.CopyN(io.Discard, client, total); err != nil {
+			t.Fatalf("read %d: %v", n, err)
+		}
+		<-drained
+		if _, err := out.Write([]byte("answer")); err != nil {
+			t.Fatalf("Write after the client has read = %v", err)
+		}
+	})
+}
+
+func TestCloseFreesAWriteThatWaits(t *testing.T) {
+	t.Parallel()
+	eachBackend(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+		server, _ := pair(t)
+		drained := make(chan struct{}, 1)
+		out := outlet.New(wrap(server), func() { drained <- struct{}{} })
+		if taken, _ := out.Send(make([]byte, 32<<20)); taken {
+			t.Fatal("the kernel took everything")
+		}
+		if err := out.Close(); err != nil {
+			t.Fatal(err)
+		}
+		<-drained
+		if _, err := out.Send([]byte("x")); !errors.Is(err, net.ErrClosed) {
+			t.Fatalf("Send after Close = %v", err)
+		}
+	})
+}
+
+func TestFinishClosesOnlyWhenEverythingWasTaken(t *testing.T) {
+	t.Parallel()
+	eachBackend(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+		server, client := pair(t)
+		out := outlet.New(wrap(server), func() {})
+		const total = 8 << 20
+		_, _ = out.Send(make([]byte, total))
+		out.Shut([]byte("end"))
+		out.Finish()
+		if err := client.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(client)
+		if err != nil || len(got) != total+3 || !bytes.HasSuffix(got, []byte("end")) {
+			t.Fatalf("read %d bytes, %v; want %d", len(got), err, total+3)
+		}
+	})
+}

@@ -1,0 +1,121 @@
+package ws_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"millrace.dev/adapters/ws"
+	"millrace.dev/engine"
+	"millrace.dev/engine/memory"
+	"millrace.dev/service"
+)
+
+// Frames that the service sends go around the library that reads and answers
+// control frames. Whatever clients do, no frame lands inside another: this test
+// guards every upgrade of the library.
+func TestFramesOfTheServiceAndOfTheLibraryNeverMix(t *testing.T) {
+	t.Parallel()
+	node, err := service.New(t.Context(), memory.Open(memory.Options{}), service.Config{
+		// Enough for whoever falls behind to catch up.
+		Rules: []service.Rule{{Pattern: ">", History: engine.Retention{Messages: 1000}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { node.Close() })
+	server := httptest.NewServer(ws.New(node, ws.Options{}))
+	t.Cleanup(server.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	const clients, messages = 10, 200
+	ready := make(chan struct{}, clients)
+	var all sync.WaitGroup
+	for i := range clients {
+		all.Go(func() {
+			if err := talk(ctx, "ws"+strings.TrimPrefix(server.URL, "http"), i, messages, ready); err != nil {
+				t.Errorf("client %d: %v", i, err)
+			}
+		})
+	}
+	for range clients {
+		<-ready
+	}
+	publisher := dial(t, ctx, "ws"+strings.TrimPrefix(server.URL, "http"))
+	for n := range messages {
+		frame := fmt.Appendf(nil, `{"channel":"all","data":{"n":%d,"filling":%q}}`, n, strings.Repeat("x", n*53%9000))
+		if err := publisher.Write(ctx, websocket.MessageText, frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all.Wait()
+	publisher.CloseNow()
+}
+
+func dial(t *testing.T, ctx context.Context, url string) *websocket.Conn {
+	t.Helper()
+	conn, _, err := websocket.Dial(ctx, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// talk receives all messages in order while it pings, and publishes to a channel
+// of its own, and asks for answers.
+func talk(ctx context.Context, url string, id, messages int, ready chan<- struct{}) error {
+	conn, _, err := websocket.Dial(ctx, url+"?channel=all", nil)
+	if err != nil {
+		return err
+	}
+	defer conn.CloseNow()
+	conn.SetReadLimit(1 << 20)
+	ctx, cancel := context.WithCancel(ctx)
+	var chatter sync.WaitGroup
+	defer chatter.Wait()
+	defer cancel()
+	chatter.Go(func() { chat(ctx, conn, id) })
+	ready <- struct{}{}
+	for next := 0; next < messages; {
+		_, data, err := conn.Read(ctx)
+		if err != nil {
+			return fmt.Errorf("after %d messages: %w", next, err)
+		}
+		var frame struct {
+			Channel string
+			Data    struct {
+				N       int
+				Filling string
+			}
+		}
+		if err := json.Unmarshal(data, &frame); err != nil {
+			return fmt.Errorf("frame %.80q: %w", data, err)
+		}
+		if frame.Channel != "all" {
+			continue
+		}
+		if frame.Data.N != next || len(frame.Data.Filling) != next*53%9000 {
+			return fmt.Errorf("message %d came, want %d", frame.Data.N, next)
+		}
+		next++
+	}
+	return nil
+}
+
+// chat keeps the library busy: pings, commands with answers, frames of all sizes.
+func chat(ctx context.Context, conn *websocket.Conn, id int) {
+	for n := 0; ctx.Err() == nil; n++ {
+		frame := fmt.Appendf(nil, `{"type":"publish","id":%d,"channel":"own.%d","data":%q}`, n, id, bytes.Repeat([]byte("y"), n*97%9000))
+		if conn.Write(ctx, websocket.MessageText, frame) != nil || conn.Ping(ctx) != nil {
+			return
+		}
+	}
+}
