@@ -89,7 +89,7 @@ func (k Keys) verify(token string) (Identity, error) {
 	if err := CheckGrants(claims.Grants); err != nil {
 		return Identity{}, fmt.Errorf("%w: the token has bad claims: %w", ErrUnauthenticated, err)
 	}
-	return Identity{User: claims.Subject, Grants: claims.Grants, Expires: claims.ExpiresAt.Time}, nil
+	return Identity{User: claims.Subject, Grants: claims.Grants, Expires: claims.ExpiresAt.Add(leeway)}, nil
 }
 
 // Sign makes a token for user with HS256.

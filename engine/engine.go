@@ -199,8 +199,8 @@ type Engine interface {
 	Append(ctx context.Context, m *Message, options AppendOptions) (Receipt, error)
 	// Broadcast delivers m on every node, without a position and stored nowhere.
 	Broadcast(ctx context.Context, m *Message) error
-	// State tells where a channel is. A channel that never had a message is
-	// given its epoch by the first call.
+	// State tells where a channel is. A channel that never had a message has an
+	// epoch too.
 	State(ctx context.Context, channel string) (State, error)
 	// Read reads a page of a channel's log.
 	Read(ctx context.Context, channel string, options ReadOptions) (Page, error)

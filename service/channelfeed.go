@@ -161,7 +161,7 @@ func (f *channelFeed) checkpoint() *Frame {
 func (f *channelFeed) catchUp(ctx context.Context, b *batch) (bool, error) {
 	b.add(f.opening...)
 	f.opening = nil
-	for !b.full() {
+	for !b.full() && !f.sub.removed.Load() {
 		if f.sub.cursor.Load() != nil || f.sub.goLive(f.meets) {
 			return true, nil
 		}

@@ -15,15 +15,15 @@ type Format uint8
 
 // The formats. The service encodes the first two, adapters the others.
 const (
-	FormatProto       Format = iota // SubscribeResponse in protobuf
-	FormatProtoJSON                 // for a message, its JSON; for a notice, SubscribeResponse's
-	FormatSocketPlain               // a frame of the plain WebSocket wire
-	FormatSocketProto               // a frame of the sub-protocol millrace.v1.proto
-	FormatSocketJSON                // a frame of the sub-protocol millrace.v1.json
-	FormatSSE                       // an event block of the SSE wire, without id
-	FormatSSEID                     // the same with the id of a one-channel stream
-	FormatEnvelope                  // an event block with the channel inside
-	FormatEnvelopeID                // the same with the id
+	FormatProto          Format = iota // SubscribeResponse in protobuf
+	FormatProtoJSON                    // for a message, its JSON; for a notice, SubscribeResponse's
+	FormatWebSocket                    // a frame of the plain WebSocket wire
+	FormatWebSocketProto               // a frame of the sub-protocol millrace.v1.proto
+	FormatWebSocketJSON                // a frame of the sub-protocol millrace.v1.json
+	FormatSSE                          // an event block of the SSE wire, without id
+	FormatSSEID                        // the same with the id of a one-channel stream
+	FormatEnvelope                     // an event block with the channel inside
+	FormatEnvelopeID                   // the same with the id
 	formats
 )
 

@@ -2,6 +2,7 @@ package service
 
 import (
 	"hash/maphash"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -43,7 +44,10 @@ func (h *hub) deliver(m *engine.Message) {
 	s.mu.RLock()
 	t := s.topics[m.Channel]
 	s.mu.RUnlock()
-	patterns := h.patterns.match(m.Channel)
+	var patterns []*topic
+	if !strings.HasPrefix(m.Channel, reserved) { // the server's own channels are nobody's to see
+		patterns = h.patterns.match(m.Channel)
+	}
 	if t == nil && patterns == nil {
 		return
 	}

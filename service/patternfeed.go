@@ -126,7 +126,7 @@ func (f *patternFeed) catchUp(ctx context.Context, b *batch) (bool, error) {
 		slices.Sort(names)
 		f.todo = names
 	}
-	for len(f.todo) > 0 && !b.full() {
+	for len(f.todo) > 0 && !b.full() && !f.sub.removed.Load() {
 		done, err := f.replay(ctx, f.todo[0], b)
 		if err != nil {
 			return false, err
@@ -146,6 +146,10 @@ func (f *patternFeed) replay(ctx context.Context, name string, b *batch) (done b
 		return false, err
 	}
 	from := f.from(name, page, at, known)
+	if from.gap != nil && f.onGap == millracev1.OnGap_ON_GAP_CLOSE {
+		f.sub.session.drop(f.sub, gapRefusal(from.gap).info)
+		return true, nil
+	}
 	if from.gap != nil {
 		b.add(gapNotice(from.gap))
 	}

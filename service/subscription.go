@@ -105,7 +105,7 @@ func (sub *subscription) notify(last, n *node, size int) {
 	s := sub.session
 	pending := s.pending.Add(int64(size))
 	if pending > s.budget && n.bytes-at.bytes > uint64(size) {
-		sub.overflow(last, n)
+		sub.overflow(at, last, n)
 	}
 	if !sub.queued.Swap(true) {
 		s.enqueue(sub)
@@ -113,10 +113,10 @@ func (sub *subscription) notify(last, n *node, size int) {
 }
 
 // overflow makes room when the session is over its budget. Called under topic.mu.
-func (sub *subscription) overflow(last, n *node) {
+func (sub *subscription) overflow(at, last, n *node) {
 	switch sub.pace.onSlow {
 	case millracev1.OnSlow_ON_SLOW_DROP_OLDEST:
-		sub.skipTo(last)
+		sub.skip(at, last)
 	case millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY:
 		sub.keepLatest(n)
 	case millracev1.OnSlow_ON_SLOW_UNSPECIFIED, millracev1.OnSlow_ON_SLOW_DISCONNECT:
@@ -124,9 +124,10 @@ func (sub *subscription) overflow(last, n *node) {
 	}
 }
 
-// skipTo lets go of the topic's frames up to n, which is not the tail.
-func (sub *subscription) skipTo(n *node) {
-	if at := sub.cursor.Swap(n); at != nil {
+// skip lets go of the frames after at up to n, unless the reader has moved on
+// meanwhile, and so is not too slow.
+func (sub *subscription) skip(at, n *node) {
+	if sub.cursor.CompareAndSwap(at, n) {
 		sub.session.pending.Add(-int64(n.bytes - at.bytes))
 	}
 }

@@ -31,7 +31,11 @@ func TestFramesOfTheServiceAndOfTheLibraryNeverMix(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { node.Close() })
+	t.Cleanup(func() {
+		if err := node.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	server := httptest.NewServer(ws.New(node, ws.Options{}))
 	t.Cleanup(server.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -49,7 +53,7 @@ func TestFramesOfTheServiceAndOfTheLibraryNeverMix(t *testing.T) {
 	for range clients {
 		<-ready
 	}
-	publisher := dial(t, ctx, "ws"+strings.TrimPrefix(server.URL, "http"))
+	publisher := dial(ctx, t, "ws"+strings.TrimPrefix(server.URL, "http"))
 	for n := range messages {
 		frame := fmt.Appendf(nil, `{"channel":"all","data":{"n":%d,"filling":%q}}`, n, strings.Repeat("x", n*53%9000))
 		if err := publisher.Write(ctx, websocket.MessageText, frame); err != nil {
@@ -57,10 +61,12 @@ func TestFramesOfTheServiceAndOfTheLibraryNeverMix(t *testing.T) {
 		}
 	}
 	all.Wait()
-	publisher.CloseNow()
+	if err := publisher.Close(websocket.StatusNormalClosure, ""); err != nil {
+		t.Error(err)
+	}
 }
 
-func dial(t *testing.T, ctx context.Context, url string) *websocket.Conn {
+func dial(ctx context.Context, t *testing.T, url string) *websocket.Conn {
 	t.Helper()
 	conn, _, err := websocket.Dial(ctx, url, nil)
 	if err != nil {
@@ -90,11 +96,11 @@ func talk(ctx context.Context, url string, id, messages int, ready chan<- struct
 			return fmt.Errorf("after %d messages: %w", next, err)
 		}
 		var frame struct {
-			Channel string
+			Channel string `json:"channel"`
 			Data    struct {
-				N       int
-				Filling string
-			}
+				N       int    `json:"n"`
+				Filling string `json:"filling"`
+			} `json:"data"`
 		}
 		if err := json.Unmarshal(data, &frame); err != nil {
 			return fmt.Errorf("frame %.80q: %w", data, err)

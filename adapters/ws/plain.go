@@ -30,7 +30,7 @@ func (p *plain) messageType() websocket.MessageType { return websocket.MessageTe
 
 func (p *plain) appendFrame(b []byte, f *service.Frame) []byte {
 	if f.Message != nil {
-		return append(b, f.Bytes(service.FormatSocketPlain, encodeMessage)...)
+		return append(b, f.Bytes(service.FormatWebSocket, encodeMessage)...)
 	}
 	if data := p.encode(f.Notice); data != nil {
 		b = appendFrame(b, websocket.MessageText, data)

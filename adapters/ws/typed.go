@@ -28,7 +28,7 @@ func typedProto(c *connection) *typed {
 	return &typed{
 		connection: c,
 		kind:       websocket.MessageBinary,
-		format:     service.FormatSocketProto,
+		format:     service.FormatWebSocketProto,
 		encode: func(f *service.Frame) []byte {
 			return appendFrame(nil, websocket.MessageBinary, service.EncodeProto(f))
 		},
@@ -41,7 +41,7 @@ func typedJSON(c *connection) *typed {
 	return &typed{
 		connection: c,
 		kind:       websocket.MessageText,
-		format:     service.FormatSocketJSON,
+		format:     service.FormatWebSocketJSON,
 		encode: func(f *service.Frame) []byte {
 			return appendFrame(nil, websocket.MessageText, service.EncodeJSON(f))
 		},

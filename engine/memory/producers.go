@@ -40,7 +40,7 @@ func (l *log) checkProducer(m *engine.Message) (receipt engine.Receipt, found bo
 }
 
 // rememberProducer keeps the number of the message just appended. A channel that
-// has too many producers forgets the one that was silent longest.
+// has too many producers forgets one that has been silent.
 func (l *log) rememberProducer(m *engine.Message, now time.Time, options Options) {
 	if m.Producer == nil {
 		return
@@ -49,21 +49,29 @@ func (l *log) rememberProducer(m *engine.Message, now time.Time, options Options
 		l.producers = map[string]producer{}
 	}
 	if _, known := l.producers[m.Producer.ID]; !known && len(l.producers) >= options.DedupIDs {
-		l.forgetOldestProducer()
+		l.forgetSilentProducer()
 	}
 	l.producers[m.Producer.ID] = producer{
 		epoch: m.Producer.Epoch, seq: m.Producer.Seq, position: m.Position, time: now,
 	}
 }
 
-func (l *log) forgetOldestProducer() {
-	var oldest string
+// forgetSilentProducer forgets the one of a few that was silent longest. Looking
+// at all of them would let a publisher that is another one each time hold up the
+// channel.
+func (l *log) forgetSilentProducer() {
+	var silent string
+	looked := 0
 	for id, p := range l.producers {
-		if oldest == "" || p.time.Before(l.producers[oldest].time) {
-			oldest = id
+		if looked == 0 || p.time.Before(l.producers[silent].time) {
+			silent = id
+		}
+		looked++
+		if looked == 16 {
+			break
 		}
 	}
-	delete(l.producers, oldest)
+	delete(l.producers, silent)
 }
 
 // forgetProducers drops those that have been silent for longer than state is

@@ -21,14 +21,17 @@ func pair(t *testing.T) (server, client net.Conn) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	client, err = net.Dial("tcp", listener.Addr().String())
+	client, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if server, err = listener.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { client.Close(); server.Close() })
+	t.Cleanup(func() {
+		_ = client.Close() // the test may have closed them
+		_ = server.Close()
+	})
 	return server, client
 }
 
@@ -45,6 +48,7 @@ func eachBackend(t *testing.T, run func(t *testing.T, wrap func(net.Conn) net.Co
 func TestBytesArriveInOrderWhoeverSendsAndHoweverSlowlyTheClientReads(t *testing.T) {
 	t.Parallel()
 	eachBackend(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+		t.Helper()
 		server, client := pair(t)
 		out := outlet.New(wrap(server), func() {})
 		const senders, each = 8, 400
@@ -100,6 +104,7 @@ func readRecord(t *testing.T, from io.Reader) (sender, i int) {
 func TestSendNeverWaitsAndSaysWhenTheClientHasTakenAll(t *testing.T) {
 	t.Parallel()
 	eachBackend(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+		t.Helper()
 		server, client := pair(t)
 		drained := make(chan struct{}, 64)
 		out := outlet.New(wrap(server), func() { drained <- struct{}{} })
@@ -124,6 +129,7 @@ func TestSendNeverWaitsAndSaysWhenTheClientHasTakenAll(t *testing.T) {
 func TestCloseFreesAWriteThatWaits(t *testing.T) {
 	t.Parallel()
 	eachBackend(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+		t.Helper()
 		server, _ := pair(t)
 		drained := make(chan struct{}, 1)
 		out := outlet.New(wrap(server), func() { drained <- struct{}{} })
@@ -143,6 +149,7 @@ func TestCloseFreesAWriteThatWaits(t *testing.T) {
 func TestFinishClosesOnlyWhenEverythingWasTaken(t *testing.T) {
 	t.Parallel()
 	eachBackend(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+		t.Helper()
 		server, client := pair(t)
 		out := outlet.New(wrap(server), func() {})
 		const total = 8 << 20
