@@ -40,6 +40,10 @@ func (a Attachment) Resume() {
 	a.session.awake()
 }
 
+// Go runs a goroutine of the connection, which ends soon after End. Closing the
+// service waits for it.
+func (a Attachment) Go(run func()) { a.session.service.stopped.Go(run) }
+
 // Leave ends the session, as the connection has for the given reason.
 func (a Attachment) Leave(reason error) { a.session.finish(reason) }
 
@@ -58,6 +62,7 @@ type writer struct {
 	mu       sync.Mutex
 	queue    []*Session // that have something to send
 	sessions map[*Session]struct{}
+	closed   bool // no session is attached any more
 }
 
 func newWriter() *writer {
@@ -136,6 +141,7 @@ func (w *writer) tick(ctx context.Context, now time.Time) {
 // close ends what is still attached.
 func (w *writer) close() {
 	w.mu.Lock()
+	w.closed = true
 	left := slices.Collect(maps.Keys(w.sessions))
 	w.mu.Unlock()
 	for _, s := range left {
@@ -143,10 +149,12 @@ func (w *writer) close() {
 	}
 }
 
-func (w *writer) attach(s *Session) {
+// attach adds a session. It returns false if the writer is closed.
+func (w *writer) attach(s *Session) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sessions[s] = struct{}{}
+	return !w.closed
 }
 
 func (w *writer) detach(s *Session) {
@@ -163,8 +171,10 @@ func (s *Session) attach(sink Sink) error {
 	}
 	s.sink = sink
 	s.due.Store(time.Now().Add(s.untilDue()).UnixNano())
-	s.writer.attach(s)
 	s.attached.Store(true)
+	if !s.writer.attach(s) {
+		s.detach(engine.ErrClosed)
+	}
 	s.awake()
 	return nil
 }

@@ -43,7 +43,7 @@ func (s *socket) Attach(session service.Attachment, _ *millracev1.Ready) error {
 	if err != nil {
 		return err
 	}
-	go s.readLoop(conn) // ends with the connection, which End ends
+	session.Go(func() { s.readLoop(conn) })
 	return nil
 }
 

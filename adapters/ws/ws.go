@@ -170,7 +170,7 @@ func (c *connection) Attach(session service.Attachment, ready *millracev1.Ready)
 	c.conn = conn
 	c.live.Store(c.out)
 	c.heard.Store(true)
-	go c.readLoop() // ends with the connection, which End ends at the latest
+	session.Go(c.readLoop)
 	return nil
 }
 
