@@ -2,7 +2,6 @@ package service
 
 import (
 	"errors"
-	"maps"
 	"time"
 
 	"millrace.dev/auth"
@@ -22,10 +21,8 @@ type remains struct {
 	timer     *time.Timer // makes the session leave
 }
 
-// linger keeps the presence of a session for a while.
+// linger keeps the presence of a session for a while. Called under mu.
 func (s *Service) linger(session *Session, present map[string]struct{}) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.draining != nil {
 		return // a node that goes makes nobody leave
 	}
@@ -84,23 +81,31 @@ func (s *Service) takeOver(session *Session, token string) {
 // handOver ends the session in favour of another one, which has its presence.
 func (s *Session) handOver() map[string]struct{} {
 	s.finish(refuse(millracev1.ErrorReason_ERROR_REASON_DISCONNECTED, "", "another connection has taken over the session"))
+	return s.takePresence()
+}
+
+// takePresence is where the session is present, which it is no longer.
+func (s *Session) takePresence() map[string]struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	present := maps.Clone(s.present)
+	present := s.present
 	s.present = nil
 	return present
 }
 
 // part decides what becomes of a session's presence when it ends: it goes at once
-// if the client left or was disconnected, else it lingers.
-func (s *Session) part(end error, present map[string]struct{}) {
+// if the client left or was disconnected, else it lingers. At each moment it is
+// either with the session or with what remains of it, for who takes it over.
+func (s *Session) part(end error) {
 	isOver := errors.Is(end, ErrLeft) ||
 		ErrorInfo(end).GetReason() == millracev1.ErrorReason_ERROR_REASON_DISCONNECTED
-	switch {
-	case len(present) == 0:
-	case isOver:
-		s.service.leaveAll(s.id, s.identity, present)
-	default:
+	s.service.mu.Lock()
+	present := s.takePresence()
+	if !isOver && len(present) > 0 {
 		s.service.linger(s, present)
+	}
+	s.service.mu.Unlock()
+	if isOver {
+		s.service.leaveAll(s.id, s.identity, present)
 	}
 }

@@ -471,13 +471,13 @@ func (s *Session) close(end error) {
 	s.commands.Lock()
 	defer s.commands.Unlock()
 	s.mu.Lock()
-	subs, present := s.subs, s.present
-	s.subs, s.present, s.queue, s.notices = nil, nil, nil, nil
+	subs := s.subs
+	s.subs, s.queue, s.notices = nil, nil, nil
 	s.mu.Unlock()
 	for _, sub := range subs {
 		sub.close()
 	}
-	s.part(end, present)
+	s.part(end)
 	if s.timer != nil {
 		s.timer.Stop()
 	}
