@@ -19,13 +19,12 @@ func TestChannelsAreJoinedWithoutAFrame(t *testing.T) {
 	byPath := connectOld(t, at, "/ws/dashboard")
 	both := connectOld(t, at, "/ws/dashboard?channel=a")
 	publisher := connectOld(t, at, "/ws")
-	publisher.sends(`{"channel":"a","data":1}`, `{"channel":"b","data":2}`, `{"channel":"dashboard.metrics","data":3}`)
-	publisher.getsNothing()
-	byURL.getsMessage("a", `1`)
-	byURL.getsMessage("b", `2`)
-	byPath.getsMessage("dashboard.metrics", `3`)
-	both.getsMessage("a", `1`)
-	both.getsMessage("dashboard.metrics", `3`)
+	for name, joined := range map[string][]*oldClient{"a": {byURL, both}, "b": {byURL}, "dashboard.metrics": {byPath, both}} {
+		publisher.sends(`{"channel":"` + name + `","data":1}`)
+		for _, c := range joined {
+			c.getsMessage(name, `1`)
+		}
+	}
 	for _, c := range []*oldClient{byURL, byPath, both} {
 		c.getsNothing()
 	}

@@ -97,6 +97,20 @@ func (s *oldStream) gets(name, data string) {
 	}
 }
 
+// getsEach expects n events, those of each name in order: there is no other order
+// between them.
+func (s *oldStream) getsEach(want map[string]string, n int) {
+	s.Helper()
+	got := map[string]string{}
+	for range n {
+		name, data := s.event()
+		got[name] = strings.TrimPrefix(got[name]+" "+data, " ")
+	}
+	if !maps.Equal(got, want) {
+		s.Fatalf("got %v, want %v", got, want)
+	}
+}
+
 // ours is the next event of ours of a name.
 func (s *oldStream) ours(name string) (f frameJSON) {
 	s.Helper()
@@ -168,12 +182,8 @@ func TestAStreamHasTheDefaultChannels(t *testing.T) {
 	for i, name := range []string{"update", "a", "notification", "b", "elsewhere", "update", "a"} {
 		postTo(t, at, name, "application/json", fmt.Sprintf(`{"n":%d}`, i))
 	}
-	s.gets("update", `{"n":0}`)
-	s.gets("notification", `{"n":2}`)
-	s.gets("update", `{"n":5}`)
-	chosen.gets("a", `{"n":1}`)
-	chosen.gets("b", `{"n":3}`)
-	chosen.gets("a", `{"n":6}`)
+	s.getsEach(map[string]string{"update": `{"n":0} {"n":5}`, "notification": `{"n":2}`}, 3)
+	chosen.getsEach(map[string]string{"a": `{"n":1} {"n":6}`, "b": `{"n":3}`}, 3)
 }
 
 func TestDataIsJSONOnOneLine(t *testing.T) {
@@ -228,15 +238,12 @@ func TestABrowserComesBackToWhatItMissed(t *testing.T) {
 	postTo(t, at, "notification", "", `"a"`)
 
 	again := listen(t, at, "/events", http.Header{"Last-Event-Id": {s.lastID}})
-	again.gets("update", `2`)
-	again.gets("notification", `"a"`)
+	again.getsEach(map[string]string{"update": `2`, "notification": `"a"`}, 2)
 	postTo(t, at, "update", "", `3`)
 	again.gets("update", `3`)
 
 	recent := listen(t, at, "/events?recent=2", nil)
-	recent.gets("update", `2`)
-	recent.gets("update", `3`)
-	recent.gets("notification", `"a"`)
+	recent.getsEach(map[string]string{"update": `2 3`, "notification": `"a"`}, 3)
 }
 
 // An EventSource that comes back gives up for ever on any other status.

@@ -129,7 +129,7 @@ func unsubscribe(s *scene) {
 	c.remove("a")
 	publisher.say("a", `"after unsubscribed"`)
 	c.seesUnsubscribed("a")
-	c.sees(publisher.say("b", `1`), publisher.say("p.1", `1`))
+	c.seesEach(publisher.say("b", `1`), publisher.say("p.1", `1`))
 
 	c.remove("p.*")
 	publisher.say("p.1", `"after unsubscribed"`)

@@ -219,6 +219,24 @@ func (c *client) sees(messages ...*millracev1.Message) {
 	}
 }
 
+// seesEach expects these messages, those of each channel in order: there is no
+// other order between them.
+func (c *client) seesEach(messages ...*millracev1.Message) {
+	c.Helper()
+	next := map[string][]*millracev1.Message{}
+	for _, m := range messages {
+		next[m.GetChannel()] = append(next[m.GetChannel()], m)
+	}
+	for range messages {
+		got := c.toldOf("message").message
+		of := next[got.GetChannel()]
+		if len(of) == 0 || !same(got, c.wire.shows(of[0])) {
+			c.Fatalf("got {%.300s}, want the next of its channel: %.300s", got, of)
+		}
+		next[got.GetChannel()] = of[1:]
+	}
+}
+
 // seesNoMore expects that nothing waits to be told: what comes next is what
 // happens next.
 func (c *client) seesNoMore() {
