@@ -1,0 +1,32 @@
+// Bundles each entry point as an application would, and fails above its budget (gzip -9, React and the query library outside).
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+
+const external = [
+  'react',
+  'react/jsx-runtime',
+  '@tanstack/react-query',
+  '@tanstack/query-core',
+  '@openfeature/web-sdk',
+];
+const budgets = [{ name: 'core + WebSocket', kilobytes: 6, from: ['createClient', 'websocket'] }];
+
+let failed = false;
+for (const { name, kilobytes, from, entry = 'index' } of budgets) {
+  const { outputFiles } = await build({
+    stdin: { contents: `export ${from ? `{ ${from.join(', ')} }` : '*'} from './dist/${entry}.js';`, resolveDir: '.' },
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    target: 'es2022',
+    write: false,
+    external,
+  });
+  const bytes = gzipSync(outputFiles[0].contents, { level: 9 }).length;
+  const over = bytes > kilobytes * 1024;
+  failed ||= over;
+  console.log(
+    `${over ? 'OVER ' : 'ok   '} ${name.padEnd(28)} ${String(bytes).padStart(6)} of ${kilobytes * 1024} bytes`,
+  );
+}
+process.exitCode = failed ? 1 : 0;

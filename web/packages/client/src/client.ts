@@ -1,0 +1,266 @@
+import { type Ack, type Channel, createChannel } from './channel.ts';
+import { type ConnectionOptions, type Snapshot as ConnectionSnapshot, createConnection } from './connection.ts';
+import { fromBody, RealtimeError } from './error.ts';
+import { createListeners, type Undo } from './listeners.ts';
+import { type Handler, type Message, toMessage } from './message.ts';
+import { type ChannelMap, type ChannelName, type DataOf, matches } from './names.ts';
+import { createRequests, type QueueOptions } from './requests.ts';
+import { createSubscription, type Subscription } from './subscription.ts';
+import { onWake } from './wake.ts';
+import {
+  type ChannelOptions,
+  type Command,
+  type Delivery,
+  type Frame,
+  isDelivery,
+  type Notice,
+  type Position,
+  type PublishOptions,
+} from './wire.ts';
+
+/** Options of a client. Only `transports` is needed. */
+export interface ClientOptions extends ConnectionOptions {
+  /** What waits while there is no connection. */
+  readonly queue?: QueueOptions;
+}
+
+/** The client at one moment. A new object after each change. */
+export interface Snapshot extends ConnectionSnapshot {
+  /** Commands that wait for a connection or an answer. */
+  readonly queued: number;
+}
+
+/** What does not depend on the names of channels. */
+interface ClientBase {
+  getSnapshot(): Snapshot;
+  /** Is called after each change of the snapshot. */
+  onChange(listener: () => void): Undo;
+  /** Is told of errors that no call answers. */
+  onError(listener: (error: RealtimeError) => void): Undo;
+  /** Receives every message once, of whatever channel. */
+  onMessage(listener: (message: Message) => void): Undo;
+  /** Connects and stays so. While it waits for the next attempt, it tries at once. Else it does nothing. */
+  connect(): void;
+  /** Disconnects, and leaves where it was present. What is subscribed resumes when it connects again. */
+  disconnect(): void;
+  /** Connects for as long as somebody retains it, and 100 ms longer. */
+  retain(): Undo;
+  /** Resolves when it is connected, rejects when the connection is refused or the signal says so. */
+  ready(signal?: AbortSignal): Promise<void>;
+  /** Where channels are now, for a snapshot that is to be followed by messages. */
+  positions(channels: readonly string[], signal?: AbortSignal): Promise<Positions>;
+}
+
+/** Places in several channels. */
+export interface Positions {
+  readonly positions: Readonly<Record<string, Position>>;
+  /** The same as one opaque text. */
+  readonly cursor: string;
+}
+
+/** One client: subscriptions, queue and presence belong to it, and outlive any connection. `C` says what is in which channel. */
+export interface Client<C extends ChannelMap = ChannelMap> extends ClientBase {
+  /** The handle of a channel or pattern. Options count when the name is used for the first time. */
+  channel<N extends ChannelName<C>>(name: N, options?: ChannelOptions): Channel<DataOf<C, N>>;
+  subscribe<N extends ChannelName<C>>(name: N, handler: Handler<DataOf<C, N>>): Undo;
+  publish<N extends ChannelName<C>>(name: N, data: DataOf<C, N>, options?: PublishOptions): Promise<Ack>;
+  /** Publishes, and tells `onError` if that fails. */
+  send<N extends ChannelName<C>>(name: N, data: DataOf<C, N>): void;
+}
+
+/** The client as it is at run time, where nothing is known of types. */
+interface UntypedClient extends ClientBase {
+  channel(name: string, options?: ChannelOptions): Channel;
+  subscribe(name: string, handler: Handler): Undo;
+  publish(name: string, data: unknown, options?: PublishOptions): Promise<Ack>;
+  send(name: string, data: unknown): void;
+}
+
+/** An ephemeral message is dropped rather than added to this many bytes that wait already. */
+const crowded = 64 * 1024;
+
+/** Makes a client that is not connected. */
+export function createClient<C extends ChannelMap = ChannelMap>(options: ClientOptions): Client<C>;
+export function createClient(options: ClientOptions): UntypedClient {
+  const prefix = `${Math.random().toString(36).slice(2, 10)}${Date.now().toString(36)}-`;
+  const subscriptions = new Map<string, Subscription>();
+  const channels = new Map<string, Channel>();
+  const asked = new Map<number, Subscription>(); // subscribe commands without an answer
+  const changes = createListeners<[]>();
+  const errors = createListeners<[RealtimeError]>();
+  const messages = createListeners<[Message]>();
+  let last = 0;
+  let retained = 0;
+  let syncing = false;
+  let asleep: Undo = () => {};
+
+  const connection = createConnection(options, {
+    subscriptions: () =>
+      [...subscriptions.values()].flatMap((s) => {
+        const command = s.resume();
+        return command ? [{ ...command, id: expect(s) }] : [];
+      }),
+    opened() {
+      for (const s of asked.values())
+        if (s.state() === 'idle') connection.send({ type: 'unsubscribe', channel: s.name });
+      for (const s of subscriptions.values()) s.sync();
+      requests.flush();
+    },
+    frame,
+    lost(error) {
+      asked.clear();
+      for (const s of subscriptions.values()) s.lost();
+      if (!error.retryable) errors.emit(error);
+    },
+    changed,
+  });
+  const requests = createRequests(options.queue ?? {}, number, connection.send, changed);
+  let snapshot: Snapshot = { ...connection.snapshot(), queued: 0 };
+
+  function number(): number {
+    return ++last;
+  }
+  function expect(s: Subscription): number {
+    asked.set(number(), s);
+    return last;
+  }
+  function changed(): void {
+    snapshot = { ...connection.snapshot(), queued: requests.size };
+    changes.emit();
+  }
+
+  /** Before the task ends: what is subscribed and undone within it never reaches the server. */
+  function dirty(): void {
+    if (!syncing) queueMicrotask(sync);
+    syncing = true;
+  }
+  function sync(): void {
+    if (!syncing) return;
+    syncing = false;
+    for (const s of subscriptions.values()) s.sync();
+  }
+  function ask(command: Command, signal?: AbortSignal): Promise<Notice> {
+    sync();
+    return requests.ask(command, signal);
+  }
+
+  function frame(f: Frame): void {
+    if (isDelivery(f)) deliver(f);
+    else notice(f);
+  }
+
+  function deliver(delivery: Delivery): void {
+    const message = toMessage(delivery, prefix);
+    const results = of(message.channel).map((s) => s.deliver(message));
+    if (results.length === 0 || results.includes(true)) messages.emit(message);
+  }
+
+  function notice(n: Notice): void {
+    const { id } = n;
+    const subscriber = id === undefined ? undefined : asked.get(id);
+    if (subscriber && id !== undefined) {
+      asked.delete(id);
+      subscriber.notice(n);
+    } else if (requests.answer(n)) return;
+    else if (n.type === 'error') refused(fromBody(n));
+    else if ('for' in n) for (const s of of(n.for)) s.notice(n);
+  }
+
+  function refused(error: RealtimeError): void {
+    if (error.channel) subscriptions.get(error.channel)?.errors.emit(error);
+    errors.emit(error);
+  }
+
+  /** The subscriptions that a channel belongs to. */
+  function of(name: string): Subscription[] {
+    return [...subscriptions.values()].filter((s) => s.name === name || matches(s.name, name));
+  }
+
+  function transmit(command: Command): boolean {
+    if (snapshot.state !== 'connected') return false;
+    const s = command.type === 'subscribe' ? subscriptions.get(command.channel) : undefined;
+    return connection.send(s ? { ...command, id: expect(s) } : command);
+  }
+
+  function channel(name: string, channelOptions: ChannelOptions = {}): Channel {
+    let handle = channels.get(name);
+    if (!handle) {
+      const s = createSubscription(name, channelOptions, transmit, dirty, errors.emit);
+      subscriptions.set(name, s);
+      handle = createChannel(s, { prefix, dirty, ask, publish });
+      channels.set(name, handle);
+    }
+    return handle;
+  }
+
+  async function publish(name: string, data: unknown, how: PublishOptions = {}): Promise<Ack> {
+    const body =
+      data instanceof Uint8Array ? { data: btoa(String.fromCharCode(...data)), encoding: 'base64' } : { data };
+    const command = { type: 'publish', channel: name, ...body, ...how } as const;
+    if (how.ephemeral) {
+      sync();
+      if (connection.buffered() > crowded || !connection.send(command))
+        throw new RealtimeError({ reason: 'NOT_CONNECTED', for: name });
+      return { messageId: undefined, position: undefined, duplicate: false };
+    }
+    const messageId = how.messageId ?? `${prefix}${number()}`;
+    const answer = await ask({ ...command, messageId });
+    if (answer.type !== 'published') throw new TypeError(`${answer.type} is no acknowledgement`);
+    const { offset, epoch = '', duplicate = false } = answer;
+    return { messageId, position: offset === undefined ? undefined : { offset, epoch }, duplicate };
+  }
+
+  function connect(): void {
+    asleep();
+    asleep = onWake(connection.wake);
+    connection.connect();
+  }
+  function disconnect(): void {
+    asleep();
+    connection.disconnect();
+  }
+
+  return {
+    getSnapshot: () => snapshot,
+    onChange: changes.add,
+    onError: errors.add,
+    onMessage: messages.add,
+    connect,
+    disconnect,
+    retain() {
+      if (retained++ === 0) connect();
+      let held = true;
+      return () => {
+        if (!held) return;
+        held = false;
+        if (--retained > 0) return;
+        setTimeout(() => {
+          if (retained === 0) disconnect();
+        }, 100);
+      };
+    },
+    ready: (signal) =>
+      new Promise((resolve, reject) => {
+        const check = (): void => {
+          const { state, error } = snapshot;
+          if (state !== 'connected' && state !== 'error' && !signal?.aborted) return;
+          undo();
+          signal?.removeEventListener('abort', check);
+          if (state === 'connected') resolve();
+          else reject(signal?.aborted ? signal.reason : error);
+        };
+        const undo = changes.add(check);
+        signal?.addEventListener('abort', check);
+        check();
+      }),
+    channel,
+    subscribe: (name, handler) => channel(name).subscribe(handler),
+    publish,
+    send: (name, data) => void publish(name, data).catch(errors.emit),
+    async positions(names, signal) {
+      const answer = await ask({ type: 'positions', channels: names }, signal);
+      if (answer.type !== 'positions') throw new TypeError(`${answer.type} has no positions`);
+      return answer;
+    },
+  };
+}

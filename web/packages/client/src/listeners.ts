@@ -1,0 +1,50 @@
+/** Undoes what returned it. Calling it again does nothing. */
+export type Undo = () => void;
+
+/** Those who want to know of something. */
+export interface Listeners<A extends readonly unknown[]> {
+  readonly size: number;
+  /** Adds a listener. The same function added twice is called twice, and each undo removes one. */
+  add(listener: (...values: A) => void): Undo;
+  /** Calls all. One that throws is reported to the page and stops nobody else. */
+  emit(...values: A): void;
+}
+
+/** Makes an empty list of listeners. `emptied` is called when the last one goes. */
+export function createListeners<A extends readonly unknown[]>(emptied?: () => void): Listeners<A> {
+  const entries = new Set<{ readonly call: (...values: A) => void }>();
+  return {
+    get size() {
+      return entries.size;
+    },
+    add(call) {
+      const entry = { call };
+      entries.add(entry);
+      return () => {
+        if (entries.delete(entry) && entries.size === 0) emptied?.();
+      };
+    },
+    emit(...values) {
+      for (const entry of [...entries]) {
+        if (entries.has(entry)) isolate(() => entry.call(...values));
+      }
+    },
+  };
+}
+
+/** Runs what belongs to the application; what it throws goes where uncaught errors go. */
+export function isolate(run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    report(error);
+  }
+}
+
+function report(error: unknown): void {
+  if (typeof reportError === 'function') reportError(error);
+  else
+    setTimeout(() => {
+      throw error;
+    });
+}

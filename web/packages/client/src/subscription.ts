@@ -1,0 +1,186 @@
+import { fromBody, type RealtimeError } from './error.ts';
+import { createListeners, type Listeners } from './listeners.ts';
+import type { Handler, Message } from './message.ts';
+import { createRoster, type Roster } from './presence.ts';
+import {
+  type ChannelOptions,
+  type Command,
+  type ErrorBody,
+  type Notice,
+  type Position,
+  positionOf,
+  type SubscribeCommand,
+} from './wire.ts';
+
+/** What of a channel was missed and cannot be had. Load anew what the channel feeds. */
+export interface Gap {
+  readonly channel: string;
+  /** TRUNCATED, DIVERGED, EPOCH_CHANGED, NO_HISTORY or TOO_FAR. */
+  readonly reason: string;
+  readonly requested: Position | undefined;
+  /** Where the channel goes on. */
+  readonly position: Position | undefined;
+}
+
+/** Whether the server sends a channel's messages. */
+export type SubscriptionState = 'idle' | 'subscribing' | 'subscribed' | 'failed';
+
+/** What a client is present with. */
+export interface Presence {
+  readonly data: unknown;
+}
+
+/** A channel or pattern as the client wants it, whatever becomes of links. */
+export interface Subscription {
+  readonly name: string;
+  readonly messages: Listeners<Parameters<Handler>>;
+  readonly gaps: Listeners<[Gap]>;
+  readonly errors: Listeners<[RealtimeError]>;
+  readonly watchers: Listeners<[]>;
+  readonly roster: Roster;
+  state(): SubscriptionState;
+  position(): Position | undefined;
+  /** Makes the client present, or no longer present for `undefined`. The same object again changes nothing. */
+  present(as: Presence | undefined): void;
+  /** Asks the server for what has changed since it was asked. */
+  sync(): void;
+  /** What to ask on a new link. */
+  resume(): SubscribeCommand | undefined;
+  /** The link is gone. */
+  lost(): void;
+  deliver(message: Message): boolean;
+  notice(notice: Notice): void;
+}
+
+/** Makes the subscription of a name. `send` answers whether there is a link; `dirty` asks for a `sync` soon. */
+export function createSubscription(
+  name: string,
+  options: ChannelOptions,
+  send: (command: Command) => boolean,
+  dirty: () => void,
+  report: (error: RealtimeError) => void,
+): Subscription {
+  const messages = createListeners<Parameters<Handler>>(dirty);
+  const watchers = createListeners<[]>(dirty);
+  const gaps = createListeners<[Gap]>();
+  const errors = createListeners<[RealtimeError]>();
+  const roster = createRoster();
+  const isPattern = /[*>]/.test(name);
+  const seen = new Map<string, Position>(); // last message of each channel that matches
+  let state: SubscriptionState = 'idle';
+  let position: Position | undefined;
+  let watched = false; // as the server was asked
+  let presence: Presence | undefined; // as it should be
+  let entered: Presence | undefined; // as the server was told
+
+  function wanted(): boolean {
+    return messages.size + watchers.size > 0;
+  }
+
+  function command(): SubscribeCommand {
+    watched = watchers.size > 0;
+    state = 'subscribing';
+    return {
+      ...options,
+      type: 'subscribe',
+      channel: name,
+      ...(position && { since: position, recent: 0 }),
+      ...(position && isPattern && { seen: Object.fromEntries(seen) }),
+      ...(watched && { presence: true }),
+    };
+  }
+
+  function fail(body: ErrorBody): void {
+    const error = fromBody({ ...body, for: name });
+    state = 'failed';
+    if (error.reason === 'GAP' || error.reason === 'INVALID_CURSOR') position = undefined;
+    errors.emit(error);
+    report(error);
+  }
+
+  /** The server never changes a subscription: to watch as well, it ends and resumes. */
+  function syncMessages(): void {
+    const on = state === 'subscribing' || state === 'subscribed';
+    if (!wanted()) {
+      if (on) send({ type: 'unsubscribe', channel: name });
+      state = 'idle';
+      position = undefined;
+      seen.clear();
+    } else if (!on) {
+      if (send(command())) return;
+      state = 'idle';
+    } else if (state === 'subscribed' && watched !== watchers.size > 0) {
+      send({ type: 'unsubscribe', channel: name });
+      send(command());
+    }
+  }
+
+  function syncPresence(): void {
+    if (presence === entered) return;
+    const done = presence
+      ? send({ type: entered ? 'update' : 'enter', channel: name, data: presence.data })
+      : send({ type: 'leave', channel: name });
+    if (done) entered = presence;
+  }
+
+  function confirmed(notice: Extract<Notice, { type: 'subscribed' }>): void {
+    if (state !== 'subscribing') return;
+    state = 'subscribed';
+    if (!notice.resumed && !notice.already) position = positionOf(notice) ?? position;
+    if (watched !== watchers.size > 0) dirty();
+  }
+
+  return {
+    name,
+    messages,
+    gaps,
+    errors,
+    watchers,
+    roster,
+    state: () => state,
+    position: () => position,
+    present(as) {
+      presence = as;
+      dirty();
+    },
+    sync() {
+      syncMessages();
+      syncPresence();
+    },
+    resume: () => (wanted() ? command() : undefined),
+    lost() {
+      if (state !== 'failed') state = 'idle';
+      entered = undefined;
+    },
+    deliver(message) {
+      const { channel, position: at } = message;
+      if (at) {
+        const last = seen.get(channel);
+        if (last && last.epoch === at.epoch && at.offset <= last.offset) return false;
+        seen.set(channel, at);
+        if (!isPattern) position = at;
+      }
+      messages.emit(message.data, message);
+      return true;
+    },
+    notice(notice) {
+      if (notice.type === 'subscribed') confirmed(notice);
+      else if (notice.type === 'error') fail(notice);
+      else if (notice.type === 'unsubscribed' && notice.error) fail(notice.error);
+      else if (notice.type === 'checkpoint') {
+        const at = { offset: notice.offset, epoch: notice.epoch };
+        if (notice.for === name) position = at;
+        if (isPattern) seen.set(notice.for, at);
+      } else if (notice.type === 'gap') {
+        if (notice.for === name) position = notice.position ?? position;
+        seen.delete(notice.for);
+        gaps.emit({
+          channel: notice.for,
+          reason: notice.reason,
+          requested: notice.requested,
+          position: notice.position,
+        });
+      } else if (notice.type === 'presence' && roster.apply(notice)) watchers.emit();
+    },
+  };
+}

@@ -1,0 +1,19 @@
+import type { Undo } from './listeners.ts';
+
+const moments = ['online', 'offline', 'pageshow', 'resume', 'visibilitychange'];
+
+/**
+ * Calls back when what is known of the connection may be stale: the network came or went, the page was shown again, or came
+ * back from the page cache. Outside a browser that never happens.
+ */
+export function onWake(wake: () => void): Undo {
+  if (typeof document === 'undefined') return () => {};
+  const listen = () => {
+    if (document.visibilityState !== 'hidden') wake();
+  };
+  const targets = [globalThis, document];
+  for (const target of targets) for (const name of moments) target.addEventListener(name, listen);
+  return () => {
+    for (const target of targets) for (const name of moments) target.removeEventListener(name, listen);
+  };
+}
