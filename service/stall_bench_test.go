@@ -86,6 +86,7 @@ func BenchmarkOneStalledReaderAmongMany(b *testing.B) {
 }
 
 func stallBenchmark(b *testing.B, stalled bool) {
+	b.Helper()
 	const others, rate = 1000, 5000
 	node, err := service.New(b.Context(), memory.Open(memory.Options{}), service.Config{
 		Rules: []service.Rule{{Pattern: ">", History: engine.Retention{Messages: 1_000_000}}},
