@@ -18,7 +18,6 @@ type channelFeed struct {
 	sub     *subscription
 	name    string
 	onGap   millracev1.OnGap
-	selects selection
 
 	// Owned by the session's reader.
 	opening  []*Frame        // sent before anything else
@@ -33,9 +32,9 @@ type channelFeed struct {
 func (s *Service) openChannel(ctx context.Context, sub *subscription, request *millracev1.Subscription) (*millracev1.Subscribed, error) {
 	f := &channelFeed{
 		service: s, sub: sub, name: request.GetChannel(), onGap: request.GetOnGap(),
-		selects: newSelection(sub.session.id, request.GetFilter()),
 	}
 	sub.feed = f
+	sub.selects = newSelection(sub.session.id, request.GetFilter())
 	sub.pace = newPace(request, s.rules.of(f.name).History)
 	s.hub.join(f.name, sub)
 	sub.goLive(always)
@@ -44,7 +43,11 @@ func (s *Service) openChannel(ctx context.Context, sub *subscription, request *m
 		sub.close()
 		return nil, err
 	}
-	subscribed, gap := f.begin(log, request)
+	subscribed, gap, err := f.begin(ctx, log, request)
+	if err != nil {
+		sub.close()
+		return nil, err
+	}
 	if gap != nil && f.onGap == millracev1.OnGap_ON_GAP_CLOSE {
 		sub.close()
 		return nil, gapRefusal(gap)
@@ -61,8 +64,9 @@ func (s *Service) openChannel(ctx context.Context, sub *subscription, request *m
 }
 
 // begin decides where the feed starts.
-func (f *channelFeed) begin(log engine.State, request *millracev1.Subscription) (*millracev1.Subscribed, *millracev1.Gap) {
+func (f *channelFeed) begin(ctx context.Context, log engine.State, request *millracev1.Subscription) (*millracev1.Subscribed, *millracev1.Gap, error) {
 	from := start{position: log.Position()}
+	var err error
 	limits := f.service.config.Limits
 	switch {
 	case request.GetSince() != nil:
@@ -70,14 +74,30 @@ func (f *channelFeed) begin(log engine.State, request *millracev1.Subscription) 
 		from = resume(f.name, positionFromProto(request.GetSince()), log, keep, limits.ReplayMessages, f.onGap)
 	case request.GetRecent() > 0:
 		recent := min(int(request.GetRecent()), limits.ReplayMessages)
-		from.position.Offset = oldest(log, recent)
+		from.position.Offset, err = f.beforeNewest(ctx, log, recent)
 	}
 	f.position, f.target = from.position, log.Head
 	return &millracev1.Subscribed{
 		Channel:  f.name,
 		Position: positionToProto(log.Position()),
 		Resumed:  request.GetSince() != nil && from.gap == nil,
-	}, from.gap
+	}, from.gap, err
+}
+
+// beforeNewest is the offset before the n newest messages that are kept; some in
+// between may have expired.
+func (f *channelFeed) beforeNewest(ctx context.Context, log engine.State, n int) (offset uint64, err error) {
+	offset = log.Head
+	for before := log.Head + 1; n > 0; {
+		page, err := f.service.engine.Read(ctx, f.name, engine.ReadOptions{NewestFirst: true, Before: before, Limit: min(n, readLimit)})
+		if err != nil || page.State.Epoch != log.Epoch || len(page.Messages) == 0 {
+			return offset, err
+		}
+		last := page.Messages[len(page.Messages)-1]
+		offset, before = last.Previous, last.Position.Offset
+		n -= len(page.Messages)
+	}
+	return offset, nil
 }
 
 // accept implements [feed]: one comparison proves that nothing is missing.
@@ -87,7 +107,7 @@ func (f *channelFeed) accept(frame *Frame, b *batch) bool {
 	case m.Ephemeral:
 		f.showEphemeral(frame, b)
 		return true
-	case m.Position.Epoch != f.position.Epoch:
+	case m.Position.Epoch != f.position.Epoch && !f.renew(m, b):
 		return false
 	case m.Position.Offset <= f.position.Offset:
 		return true // came from the log already
@@ -98,32 +118,48 @@ func (f *channelFeed) accept(frame *Frame, b *batch) bool {
 	return true
 }
 
+// renew goes on in a new log, of which m is the first message: the engine forgot
+// where the channel was while nothing happened in it.
+func (f *channelFeed) renew(m *engine.Message, b *batch) bool {
+	if m.Previous != 0 || f.onGap == millracev1.OnGap_ON_GAP_CLOSE {
+		return false
+	}
+	f.leap(m, millracev1.GapReason_GAP_REASON_EPOCH_CHANGED, b)
+	return true
+}
+
 // jump passes over what the subscription let go when it was too slow.
 func (f *channelFeed) jump(m *engine.Message, b *batch) bool {
 	switch f.sub.pace.onSlow {
 	case millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY:
-		return true // what it asked for
-	case millracev1.OnSlow_ON_SLOW_DROP_OLDEST:
-		to := engine.Position{Epoch: m.Position.Epoch, Offset: m.Previous}
-		b.add(gapNotice(newGap(f.name, millracev1.GapReason_GAP_REASON_NO_HISTORY, f.position, to)))
-		f.position, f.unseen = to, false
-		return true
+		if !f.sub.kept.lost {
+			return true // what it asked for
+		}
+		f.sub.kept.lost = false
 	case millracev1.OnSlow_ON_SLOW_UNSPECIFIED, millracev1.OnSlow_ON_SLOW_DISCONNECT:
+		return false
+	case millracev1.OnSlow_ON_SLOW_DROP_OLDEST:
 	}
-	return false
+	f.leap(m, millracev1.GapReason_GAP_REASON_NO_HISTORY, b)
+	return true
+}
+
+// leap says that what is missing before m is a gap.
+func (f *channelFeed) leap(m *engine.Message, reason millracev1.GapReason, b *batch) {
+	to := engine.Position{Epoch: m.Position.Epoch, Offset: m.Previous}
+	b.add(gapNotice(newGap(f.name, reason, f.position, to)))
+	f.position, f.unseen = to, false
 }
 
 // show adds a message that follows on the position, and moves there.
 func (f *channelFeed) show(frame *Frame, b *batch) {
 	m := frame.Message
-	if !f.selects.includes(m) {
+	if !f.sub.selects.includes(m) {
 		f.position = m.Position
 		f.hide()
 		return
 	}
-	if checkpoint := f.checkpoint(); checkpoint != nil {
-		b.add(checkpoint)
-	}
+	f.checkpoints(b)
 	f.position = m.Position
 	b.add(frame)
 }
@@ -133,28 +169,23 @@ func (f *channelFeed) show(frame *Frame, b *batch) {
 func (f *channelFeed) showEphemeral(frame *Frame, b *batch) {
 	s := f.sub.session
 	isLate := s.pending.Load() > s.budget/2 && f.sub.pace.onSlow != millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY
-	if !isLate && f.selects.includes(frame.Message) {
+	if !isLate && f.sub.selects.includes(frame.Message) {
 		b.add(frame)
 	}
 }
 
 // hide notes that the position has moved without a message to say so.
 func (f *channelFeed) hide() {
-	if !f.unseen {
-		f.unseen = true
-		f.sub.session.unseen = append(f.sub.session.unseen, f.sub)
-	}
+	f.unseen = true
+	f.sub.hide()
 }
 
-// checkpoint implements [feed].
-func (f *channelFeed) checkpoint() *Frame {
-	if !f.unseen {
-		return nil
+// checkpoints implements [feed].
+func (f *channelFeed) checkpoints(b *batch) {
+	if f.unseen {
+		f.unseen = false
+		b.add(checkpointNotice(f.name, f.position))
 	}
-	f.unseen = false
-	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Checkpoint{
-		Checkpoint: &millracev1.Checkpoint{Channel: f.name, Position: positionToProto(f.position)},
-	}})
 }
 
 // catchUp implements [feed].
@@ -165,9 +196,13 @@ func (f *channelFeed) catchUp(ctx context.Context, b *batch) (bool, error) {
 		if f.sub.cursor.Load() != nil || f.sub.goLive(f.meets) {
 			return true, nil
 		}
+		known := f.sub.topic.position()
 		page, err := f.service.engine.Read(ctx, f.name, engine.ReadOptions{After: f.position.Offset, Limit: readLimit})
 		if err != nil {
 			return false, err
+		}
+		if page.State.Epoch != known.Epoch {
+			f.sub.topic.forget(known) // of a log that the engine has forgotten
 		}
 		if missed := f.missed(page.State); missed != nil {
 			if err := f.skip(missed, b); err != nil {

@@ -139,7 +139,23 @@ func (t *topic) publish(f *Frame) {
 		t.known = f.Message.Position
 	}
 	for _, sub := range t.subs {
-		sub.notify(last, n, size)
+		sub.notify(n, size)
+	}
+}
+
+// position is that of the newest message that was published, zero for none.
+func (t *topic) position() engine.Position {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.known
+}
+
+// forget takes back what position said, if it is still so.
+func (t *topic) forget(known engine.Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.known == known {
+		t.known = engine.Position{}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 // Frames without a key count as of one key. The zero value is empty.
 type latest struct {
 	bytes  int
+	lost   bool     // whether some had to go; they were older than all that stay
 	frames []*Frame // nil where a later one took its place
 	places map[string]int
 }
@@ -18,23 +19,24 @@ func (l *latest) add(f *Frame, limit int) {
 	if l.places == nil {
 		l.places = map[string]int{}
 	}
-	l.drop(l.places, f.key())
+	l.drop(f.key())
 	l.places[f.key()] = len(l.frames)
 	l.frames = append(l.frames, f)
 	l.bytes += f.size()
 	for i := 0; l.bytes > limit && i < len(l.frames)-1; i++ {
 		if l.frames[i] != nil {
-			l.drop(l.places, l.frames[i].key())
+			l.drop(l.frames[i].key())
+			l.lost = true
 		}
 	}
 	l.pack()
 }
 
-func (l *latest) drop(places map[string]int, key string) {
-	if i, found := places[key]; found {
+func (l *latest) drop(key string) {
+	if i, found := l.places[key]; found {
 		l.bytes -= l.frames[i].size()
 		l.frames[i] = nil
-		delete(places, key)
+		delete(l.places, key)
 	}
 }
 

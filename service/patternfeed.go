@@ -18,22 +18,23 @@ type patternFeed struct {
 	sub     *subscription
 	pattern string
 	onGap   millracev1.OnGap
-	selects selection
 
 	// Owned by the session's reader.
 	opening []*Frame
 	start   engine.Position            // sequence that unseen channels count from
-	seen    map[string]engine.Position // last message shown
+	seen    map[string]engine.Position // last message shown, or hidden
+	hidden  map[string]bool            // channels whose last message was hidden
 	todo    []string                   // channels to read from the log before going on
 }
 
 func (s *Service) openPattern(ctx context.Context, sub *subscription, request *millracev1.Subscription) (*millracev1.Subscribed, error) {
 	f := &patternFeed{
 		service: s, sub: sub, pattern: request.GetChannel(), onGap: request.GetOnGap(),
-		selects: newSelection(sub.session.id, request.GetFilter()),
-		seen:    map[string]engine.Position{},
+		seen:   map[string]engine.Position{},
+		hidden: map[string]bool{},
 	}
 	sub.feed = f
+	sub.selects = newSelection(sub.session.id, request.GetFilter())
 	sub.pace = newPace(request, engine.Retention{Messages: 1})
 	s.hub.join(f.pattern, sub)
 	if request.GetSince() == nil {
@@ -85,7 +86,7 @@ func (f *patternFeed) resume(now engine.Position, request *millracev1.Subscripti
 func (f *patternFeed) accept(frame *Frame, b *batch) bool {
 	m := frame.Message
 	if m.Ephemeral {
-		if f.selects.includes(m) {
+		if f.sub.selects.includes(m) {
 			b.add(frame)
 		}
 		return true
@@ -94,6 +95,8 @@ func (f *patternFeed) accept(frame *Frame, b *batch) bool {
 	switch {
 	case known && at.Epoch == m.Position.Epoch && m.Position.Offset <= at.Offset, !known && m.Sequence <= f.start.Offset:
 		return true
+	case known && at.Epoch != m.Position.Epoch && m.Previous == 0 && f.onGap != millracev1.OnGap_ON_GAP_CLOSE:
+		f.renew(m, at, b)
 	case known && (at.Epoch != m.Position.Epoch || m.Previous != at.Offset):
 		return false
 	}
@@ -101,16 +104,48 @@ func (f *patternFeed) accept(frame *Frame, b *batch) bool {
 	return true
 }
 
+// renew goes on in a new log of a channel, of which m is the first message.
+func (f *patternFeed) renew(m *engine.Message, at engine.Position, b *batch) {
+	begin := engine.Position{Epoch: m.Position.Epoch}
+	gap := newGap(m.Channel, millracev1.GapReason_GAP_REASON_EPOCH_CHANGED, at, begin)
+	f.begin(m.Channel, start{position: begin, gap: gap}, b)
+}
+
+// show adds a message that follows on what was seen of its channel, and moves
+// there.
 func (f *patternFeed) show(frame *Frame, b *batch) {
-	f.seen[frame.Message.Channel] = frame.Message.Position
-	if f.selects.includes(frame.Message) {
-		b.add(frame)
+	m := frame.Message
+	if !f.sub.selects.includes(m) {
+		f.passOver(m.Channel, m.Position)
+		return
+	}
+	f.checkpoint(m.Channel, b)
+	f.seen[m.Channel] = m.Position
+	b.add(frame)
+}
+
+// passOver moves on in a channel without a message to say so.
+func (f *patternFeed) passOver(name string, to engine.Position) {
+	if to.Offset > f.seen[name].Offset {
+		f.seen[name] = to
+		f.hidden[name] = true
+		f.sub.hide()
 	}
 }
 
-// checkpoint implements [feed]: what a pattern hides is hidden again after a
-// resume.
-func (f *patternFeed) checkpoint() *Frame { return nil }
+func (f *patternFeed) checkpoint(name string, b *batch) {
+	if f.hidden[name] {
+		delete(f.hidden, name)
+		b.add(checkpointNotice(name, f.seen[name]))
+	}
+}
+
+// checkpoints implements [feed].
+func (f *patternFeed) checkpoints(b *batch) {
+	for name := range f.hidden {
+		f.checkpoint(name, b)
+	}
+}
 
 // catchUp implements [feed]: it goes live first, then reads the log of every
 // channel that has more than was shown. What comes twice is passed over.
@@ -145,28 +180,44 @@ func (f *patternFeed) replay(ctx context.Context, name string, b *batch) (done b
 	if err != nil {
 		return false, err
 	}
-	from := f.from(name, page, at, known)
-	if from.gap != nil && f.onGap == millracev1.OnGap_ON_GAP_CLOSE {
-		f.sub.session.drop(f.sub, gapRefusal(from.gap).info)
-		return true, nil
-	}
-	if from.gap != nil {
-		b.add(gapNotice(from.gap))
-	}
-	if from.gap != nil || !known {
-		f.seen[name] = from.position
+	if from := f.from(name, page, at, known); from.gap != nil || !known {
+		f.begin(name, from, b)
 		return false, nil
 	}
 	for _, m := range page.Messages {
 		if b.full() {
 			return false, nil
 		}
-		if m.Sequence > f.start.Offset {
-			f.show(newMessageFrame(m), b)
-		}
-		f.seen[name] = m.Position
+		f.replayOne(m, b)
+	}
+	if !page.More {
+		f.passOver(name, page.State.Position())
 	}
 	return !page.More, nil
+}
+
+// begin moves to where a channel's replay starts.
+func (f *patternFeed) begin(name string, from start, b *batch) {
+	switch {
+	case from.gap != nil && f.onGap == millracev1.OnGap_ON_GAP_CLOSE:
+		f.sub.session.drop(f.sub, gapRefusal(from.gap).info)
+		return
+	case from.gap != nil:
+		b.add(gapNotice(from.gap))
+	}
+	f.seen[name] = from.position
+	delete(f.hidden, name)
+}
+
+// replayOne shows a message of the log, if it was published after the start.
+// What has expired in between is passed over.
+func (f *patternFeed) replayOne(m *engine.Message, b *batch) {
+	if m.Sequence <= f.start.Offset {
+		f.seen[m.Channel] = m.Position
+		return
+	}
+	f.passOver(m.Channel, engine.Position{Epoch: m.Position.Epoch, Offset: m.Previous})
+	f.show(newMessageFrame(m), b)
 }
 
 // from decides where a channel's replay starts: where it was seen last, or

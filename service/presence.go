@@ -42,6 +42,7 @@ type presenceSet struct {
 	rule    Rule
 	epoch   string
 	number  uint64             // of the version that was told last
+	total   int                // how many members it had
 	members map[string]*member // by user
 	topic   *topic             // of the changes
 
@@ -55,8 +56,34 @@ type presenceSet struct {
 type member struct {
 	user     string
 	entered  time.Time
-	sessions map[string]*millracev1.Payload // data by session id
-	newest   string                         // session whose data counts
+	sessions map[string]entry // by session id
+	newest   string           // session whose data counts
+}
+
+// entry is what a session says of its user.
+type entry struct {
+	data   *millracev1.Payload
+	number uint64 // rises with each entry of the user
+}
+
+// enter takes a session's data as the newest.
+func (m *member) enter(session string, data *millracev1.Payload) {
+	m.sessions[session] = entry{data, m.sessions[m.newest].number + 1}
+	m.newest = session
+}
+
+// leave forgets a session; what was newest before it counts again.
+func (m *member) leave(session string) {
+	delete(m.sessions, session)
+	if m.newest != session {
+		return
+	}
+	m.newest = ""
+	for id, a := range m.sessions {
+		if a.number > m.sessions[m.newest].number {
+			m.newest = id
+		}
+	}
 }
 
 func (m *member) toProto() *millracev1.Member {
@@ -65,7 +92,7 @@ func (m *member) toProto() *millracev1.Member {
 	}
 	return &millracev1.Member{
 		User:      m.user,
-		Data:      m.sessions[m.newest],
+		Data:      m.sessions[m.newest].data,
 		EnterTime: timestamppb.New(m.entered),
 		Sessions:  uint32(len(m.sessions)),
 	}
@@ -121,11 +148,10 @@ func (p *presence) enter(name, user, session string, data *millracev1.Payload) *
 	set.touch(user)
 	m := set.members[user]
 	if m == nil {
-		m = &member{user: user, entered: time.Now(), sessions: map[string]*millracev1.Payload{}}
+		m = &member{user: user, entered: time.Now(), sessions: map[string]entry{}}
 		set.members[user] = m
 	}
-	m.sessions[session] = data
-	m.newest = session
+	m.enter(session, data)
 	p.schedule(set)
 	return set.next()
 }
@@ -140,12 +166,9 @@ func (p *presence) leave(name, user, session string) *millracev1.PresenceVersion
 	}
 	set.touch(user)
 	m := set.members[user]
-	delete(m.sessions, session)
-	switch {
-	case len(m.sessions) == 0:
+	m.leave(session)
+	if len(m.sessions) == 0 {
 		delete(set.members, user)
-	case m.newest == session:
-		m.newest = slices.Min(slices.Collect(maps.Keys(m.sessions)))
 	}
 	p.schedule(set)
 	version := set.next()
@@ -192,11 +215,12 @@ func (set *presenceSet) window() time.Duration {
 func (p *presence) tell(set *presenceSet) {
 	changes := set.changes()
 	clear(set.dirty)
-	set.told = time.Now()
 	if len(changes) == 0 {
 		return
 	}
+	set.told = time.Now()
 	set.number++
+	set.total = len(set.members)
 	p.relayChanges(set, changes)
 	wasCounted := set.counted
 	set.counted = len(set.members) > set.limit() || wasCounted && len(set.members) > set.limit()*9/10
@@ -204,7 +228,7 @@ func (p *presence) tell(set *presenceSet) {
 		set.topic.publish(snapshotFrame(set.snapshot()))
 		return
 	}
-	told := &millracev1.PresenceChanges{Channel: set.name, Version: set.version(), Total: uint32(len(set.members))}
+	told := &millracev1.PresenceChanges{Channel: set.name, Version: set.version(), Total: uint32(set.total)}
 	if !set.counted {
 		told.Changes = changes
 	}
@@ -271,8 +295,8 @@ func (p *presence) release(set *presenceSet) {
 	}
 }
 
-// page returns members in the order of their users, those after a user. What
-// has changed is told first, so that the page and its version agree.
+// page returns members in the order of their users, those after a user, as they
+// are now: where that is not yet told, the version is the one that will tell it.
 func (p *presence) page(name, after string, limit int) (members []*millracev1.Member, more bool, total int, version *millracev1.PresenceVersion) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -280,12 +304,11 @@ func (p *presence) page(name, after string, limit int) (members []*millracev1.Me
 	if set == nil {
 		return nil, false, 0, nil
 	}
-	p.tell(set)
 	found := set.sorted(after)
 	for _, m := range found[:min(limit, len(found))] {
 		members = append(members, m.toProto())
 	}
-	return members, len(found) > limit, len(set.members), set.version()
+	return members, len(found) > limit, len(set.members), set.next()
 }
 
 func (set *presenceSet) sorted(after string) []*member {
@@ -299,16 +322,38 @@ func (set *presenceSet) sorted(after string) []*member {
 	return found
 }
 
-// snapshot is the members as they are told now. Called under mu.
+// snapshot is the members as they were told last, so that it tells nobody else
+// anything. Called under mu.
 func (set *presenceSet) snapshot() *millracev1.PresenceSnapshot {
-	snapshot := &millracev1.PresenceSnapshot{Channel: set.name, Version: set.version(), Total: uint32(len(set.members))}
-	for _, m := range set.sorted("") {
+	snapshot := &millracev1.PresenceSnapshot{Channel: set.name, Version: set.version(), Total: uint32(set.total)}
+	for _, user := range set.toldUsers() {
 		if len(snapshot.Members) == set.limit() {
 			break
 		}
-		snapshot.Members = append(snapshot.Members, m.toProto())
+		m, changed := set.dirty[user]
+		if !changed {
+			m = set.members[user].toProto()
+		}
+		snapshot.Members = append(snapshot.Members, m)
 	}
 	return snapshot
+}
+
+// toldUsers are the users who were told to be present, in order.
+func (set *presenceSet) toldUsers() []string {
+	var users []string
+	for user := range set.members {
+		if was, changed := set.dirty[user]; !changed || was != nil {
+			users = append(users, user)
+		}
+	}
+	for user, was := range set.dirty {
+		if was != nil && set.members[user] == nil {
+			users = append(users, user)
+		}
+	}
+	slices.Sort(users)
+	return users
 }
 
 func snapshotFrame(snapshot *millracev1.PresenceSnapshot) *Frame {

@@ -33,9 +33,7 @@ func (f *presenceFeed) accept(frame *Frame, b *batch) bool {
 func (f *presenceFeed) catchUp(_ context.Context, b *batch) (bool, error) {
 	f.sub.goLive(always)
 	f.presence.mu.Lock()
-	set := f.presence.set(f.name)
-	f.presence.tell(set)
-	snapshot := set.snapshot()
+	snapshot := f.presence.set(f.name).snapshot()
 	f.presence.mu.Unlock()
 	f.number = snapshot.GetVersion().GetNumber()
 	b.add(snapshotFrame(snapshot))
@@ -51,5 +49,5 @@ func (f *presenceFeed) leave() {
 	}
 }
 
-// checkpoint implements [feed]: presence has versions, not positions.
-func (f *presenceFeed) checkpoint() *Frame { return nil }
+// checkpoints implements [feed]: presence has versions, not positions.
+func (f *presenceFeed) checkpoints(*batch) {}

@@ -57,29 +57,32 @@ func (s *Service) WatchPresence(ctx context.Context, request *millracev1.WatchPr
 		return err
 	}
 	session.notices = nil // a watcher is not told its token: it has no commands
-	return s.end(session, s.watchAll(ctx, session, request.GetChannels(), stream))
+	err = session.watchAll(request.GetChannels())
+	if err == nil {
+		err = session.run(ctx, func(batch *Batch) error { return stream.Send(toWatchResponse(batch.Frames[0].Notice)) })
+	}
+	return s.end(session, err)
 }
 
-func (s *Service) watchAll(ctx context.Context, session *Session, names []string, stream millracev1connect.RealtimeServiceWatchPresenceServerStream) error {
+// watchAll adds the presence of channels.
+func (s *Session) watchAll(names []string) error {
+	s.commands.Lock()
+	defer s.commands.Unlock()
 	for _, name := range names {
-		if err := s.checkWatch(session.identity, name); err != nil {
+		if err := s.service.checkWatch(s.identity, name); err != nil {
 			return err
 		}
-		session.commands.Lock()
-		err := session.watch(name)
-		session.commands.Unlock()
+		keys, err := s.missing(subKey{name: name, presence: true})
 		if err != nil {
 			return err
 		}
-	}
-	return session.run(ctx, func(frames []*Frame) error {
-		for _, f := range frames {
-			if err := stream.Send(toWatchResponse(f.Notice)); err != nil {
+		for _, key := range keys {
+			if err := s.watch(key); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func toWatchResponse(notice *millracev1.SubscribeResponse) *millracev1.WatchPresenceResponse {

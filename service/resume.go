@@ -57,6 +57,12 @@ func gapNotice(gap *millracev1.Gap) *Frame {
 	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Gap{Gap: gap}})
 }
 
+func checkpointNotice(name string, p engine.Position) *Frame {
+	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Checkpoint{
+		Checkpoint: &millracev1.Checkpoint{Channel: name, Position: positionToProto(p)},
+	}})
+}
+
 // gapRefusal ends a subscription that asked to be closed at a gap.
 func gapRefusal(gap *millracev1.Gap) *refusal {
 	return refuse(millracev1.ErrorReason_ERROR_REASON_GAP, "since", "messages after the position cannot be had: %s", gap.GetReason()).on(gap.GetChannel())

@@ -56,7 +56,9 @@ type Session struct {
 	// Owned by the reader: the goroutine that calls next, or the writer.
 	work   []*subscription // taken from queue, in the order of their turns
 	held   []*subscription // whose turn is later
-	unseen []*subscription // that may have a checkpoint to send
+	unseen []*subscription // that may have checkpoints to send
+	silent time.Time       // since when the client is sent nothing
+	marked time.Time       // when checkpoints were sent last
 	batch  batch
 	timer  *time.Timer
 }
@@ -67,7 +69,7 @@ func newSession(s *Service, identity auth.Identity, heartbeat time.Duration) *Se
 	return &Session{
 		id: rand.Text()[:16], token: rand.Text(),
 		service: s, identity: identity,
-		started: time.Now(), heartbeat: heartbeat, budget: int64(s.config.Limits.PendingBytes),
+		started: time.Now(), marked: time.Now(), heartbeat: heartbeat, budget: int64(s.config.Limits.PendingBytes),
 		cut: func() {}, wake: make(chan struct{}, 1), subs: map[subKey]*subscription{},
 	}
 }
@@ -83,25 +85,39 @@ func (s *Session) ready() *Frame {
 
 // subscribe adds a channel or pattern. A nil answer without an error means that
 // it was there already.
-func (s *Session) subscribe(ctx context.Context, request *millracev1.Subscription) (*millracev1.Subscribed, error) {
+func (s *Session) subscribe(ctx context.Context, request *millracev1.Subscription) (subscribed *millracev1.Subscribed, err error) {
 	name := request.GetChannel()
 	if err := s.service.checkSubscription(s.identity, request); err != nil {
 		return nil, err
 	}
 	s.commands.Lock()
 	defer s.commands.Unlock()
-	if request.GetPresence() {
-		if err := s.watch(name); err != nil {
+	keys := []subKey{{name: name}, {name: name, presence: true}}
+	if !request.GetPresence() {
+		keys = keys[:1]
+	}
+	keys, err = s.missing(keys...)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		if key.presence {
+			err = s.watch(key)
+		} else {
+			subscribed, err = s.open(ctx, key, request)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	key := subKey{name: name}
-	if found, err := s.has(key); found || err != nil {
-		return nil, err
-	}
+	return subscribed, nil
+}
+
+// open adds a channel or pattern that is not there. Called under commands.
+func (s *Session) open(ctx context.Context, key subKey, request *millracev1.Subscription) (*millracev1.Subscribed, error) {
 	sub := newSubscription(s, key)
 	open := s.service.openChannel
-	if channel.IsPattern(name) {
+	if channel.IsPattern(key.name) {
 		open = s.service.openPattern
 	}
 	subscribed, err := open(ctx, sub, request)
@@ -133,13 +149,9 @@ func (s *Session) announce(sub *subscription) error {
 }
 
 // watch adds the presence of a channel. Called under commands.
-func (s *Session) watch(name string) error {
-	key := subKey{name: name, presence: true}
-	if found, err := s.has(key); found || err != nil {
-		return err
-	}
+func (s *Session) watch(key subKey) error {
 	sub := newSubscription(s, key)
-	s.service.presence.watch(sub, name)
+	s.service.presence.watch(sub, key.name)
 	return s.insert(sub)
 }
 
@@ -151,18 +163,17 @@ func newSubscription(s *Session, key subKey) *subscription {
 	return sub
 }
 
-// has reports whether the session has a subscription already, or why it can
-// have no other.
-func (s *Session) has(key subKey) (bool, error) {
+// missing are those of some subscriptions that the session does not have, or why
+// it cannot have them.
+func (s *Session) missing(keys ...subKey) ([]subKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, found := s.subs[key]; found {
-		return true, nil
+	missing := slices.DeleteFunc(keys, func(key subKey) bool { return s.subs[key] != nil })
+	has, limit := len(s.subs)+len(missing), s.service.config.Limits.Channels
+	if len(missing) > 0 && has > limit {
+		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "subscriptions", has, limit, "channels").on(missing[0].name)
 	}
-	if limit := s.service.config.Limits.Channels; len(s.subs) >= limit {
-		return false, over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "subscriptions", len(s.subs)+1, limit, "channels").on(key.name)
-	}
-	return false, nil
+	return missing, nil
 }
 
 // insert hands a new subscription to the reader.
@@ -276,6 +287,7 @@ func (s *Session) reason() error {
 // next waits for something to send. It returns frames, an error, or both: the
 // frames are then the last. They are valid until the next call.
 func (s *Session) next(ctx context.Context) ([]*Frame, error) {
+	s.silent = time.Now()
 	for {
 		if err := s.collect(ctx); err != nil || len(s.batch.frames) > 0 {
 			return s.batch.frames, err
@@ -320,6 +332,9 @@ func (s *Session) collect(ctx context.Context) error {
 	left := copy(s.work, s.work[read:])
 	clear(s.work[left:])
 	s.work = s.work[:left]
+	if now.Sub(s.marked) >= s.heartbeat {
+		s.checkpoints(now) // the stream is not silent, and has no heartbeats
+	}
 	return end
 }
 
@@ -386,20 +401,26 @@ func (s *Session) onTimer(now time.Time) error {
 	if s.expired() {
 		return refuse(millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED, "", "the credentials have expired")
 	}
-	for _, sub := range s.unseen {
-		if checkpoint := sub.feed.checkpoint(); checkpoint != nil && !sub.removed.Load() {
-			s.batch.add(checkpoint)
-		}
-	}
-	clear(s.unseen)
-	s.unseen = s.unseen[:0]
+	s.checkpoints(now)
 	s.batch.add(heartbeatFrame)
 	return nil
 }
 
+// checkpoints says where the subscriptions are that have moved unseen.
+func (s *Session) checkpoints(now time.Time) {
+	for _, sub := range s.unseen {
+		sub.unseen = false
+		if !sub.removed.Load() {
+			sub.feed.checkpoints(&s.batch)
+		}
+	}
+	clear(s.unseen)
+	s.unseen, s.marked = s.unseen[:0], now
+}
+
 // untilDue is how long the session may wait.
 func (s *Session) untilDue() time.Duration {
-	d := s.heartbeat
+	d := max(s.heartbeat-time.Since(s.silent), 0)
 	for _, sub := range s.held {
 		d = min(d, max(time.Until(sub.nextTurn), 0))
 	}

@@ -55,7 +55,7 @@ func (s *Service) subscribe(ctx context.Context, request *millracev1.SubscribeRe
 	if isSink {
 		return session.attach(sink)
 	}
-	return s.end(session, session.run(ctx, func(frames []*Frame) error { return send(stream, frames) }))
+	return s.end(session, session.run(ctx, func(batch *Batch) error { return stream.Send(batch) }))
 }
 
 // end ends a session that nobody reads any more, and returns why.
@@ -66,19 +66,33 @@ func (s *Service) end(session *Session, reason error) error {
 }
 
 // run sends what there is until the session ends, and returns why.
-func (s *Session) run(ctx context.Context, send func([]*Frame) error) error {
+func (s *Session) run(ctx context.Context, send func(*Batch) error) error {
 	for {
 		frames, end := s.next(ctx)
-		s.writing.Store(time.Now().UnixNano())
-		err := send(frames)
-		s.writing.Store(0)
-		if err != nil {
-			return err
+		for len(frames) > 0 {
+			n := batchLen(frames)
+			s.writing.Store(time.Now().UnixNano())
+			err := send(&Batch{Frames: frames[:n]})
+			s.writing.Store(0)
+			if err != nil {
+				return err
+			}
+			frames = frames[n:]
 		}
 		if end != nil {
 			return end
 		}
 	}
+}
+
+// batchLen is how many of the frames go together: a run of messages, or one
+// notice.
+func batchLen(frames []*Frame) int {
+	n := 1
+	for frames[0].Message != nil && n < len(frames) && frames[n].Message != nil {
+		n++
+	}
+	return n
 }
 
 // openSession makes a session and makes it known.
@@ -114,22 +128,6 @@ func (s *Session) subscribeAll(ctx context.Context, requests []*millracev1.Subsc
 		if _, err := s.subscribe(ctx, from.resume(request)); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// send passes frames to the stream: runs of messages as one batch each, notices
-// one by one.
-func send(stream connect.ServerStream, frames []*Frame) error {
-	for len(frames) > 0 {
-		n := 1
-		for frames[0].Message != nil && n < len(frames) && frames[n].Message != nil {
-			n++
-		}
-		if err := stream.Send(&Batch{Frames: frames[:n]}); err != nil {
-			return err
-		}
-		frames = frames[n:]
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ type subscription struct {
 	session *Session
 	feed    feed
 	topic   *topic
+	selects selection
 	pace    pace
 
 	index int // in topic.subs; guarded by topic.mu
@@ -36,6 +37,7 @@ type subscription struct {
 
 	// Owned by the session's reader.
 	behind   bool
+	unseen   bool      // in the session's list of those with checkpoints
 	nextTurn time.Time // not read before
 }
 
@@ -44,6 +46,11 @@ type pace struct {
 	interval     time.Duration // at least between two batches
 	latestPerKey bool          // of each batch, the latest message of each key
 	onSlow       millracev1.OnSlow
+}
+
+// isLossy reports whether frames of the topic may be dropped.
+func (p pace) isLossy() bool {
+	return p.onSlow == millracev1.OnSlow_ON_SLOW_DROP_OLDEST || p.onSlow == millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY
 }
 
 // subKey tells the subscriptions of a session apart.
@@ -64,8 +71,8 @@ type feed interface {
 	catchUp(ctx context.Context, b *batch) (live bool, err error)
 	// leave ends the subscription's place in the topic.
 	leave()
-	// checkpoint says where the feed is, if it moved there unseen; else nil.
-	checkpoint() *Frame
+	// checkpoints adds where the feed is, as far as it moved there unseen.
+	checkpoints(b *batch)
 }
 
 // batch is what a session sends next.
@@ -83,6 +90,14 @@ func (b *batch) add(frames ...*Frame) {
 
 func (b *batch) full() bool { return b.bytes >= maxBatchBytes }
 
+// hide notes that the feed has moved without a message to say so.
+func (sub *subscription) hide() {
+	if !sub.unseen {
+		sub.unseen = true
+		sub.session.unseen = append(sub.session.unseen, sub)
+	}
+}
+
 // goLive makes the topic's frames from now on wait for the subscription. It
 // does nothing and returns false if caughtUp, called under topic.mu, does.
 func (sub *subscription) goLive(caughtUp func(*topic) bool) bool {
@@ -96,27 +111,28 @@ func (sub *subscription) goLive(caughtUp func(*topic) bool) bool {
 	return true
 }
 
-// notify says that n was appended after last. The topic calls it under its lock.
-func (sub *subscription) notify(last, n *node, size int) {
+// notify says that n was appended. The topic calls it under its lock.
+func (sub *subscription) notify(n *node, size int) {
 	at := sub.cursor.Load()
 	if at == nil {
 		return // the reader is at work and will find n
 	}
 	s := sub.session
 	pending := s.pending.Add(int64(size))
-	if pending > s.budget && n.bytes-at.bytes > uint64(size) {
-		sub.overflow(at, last, n)
+	if pending > s.budget && pending > int64(size) {
+		sub.overflow(n)
 	}
 	if !sub.queued.Swap(true) {
 		s.enqueue(sub)
 	}
 }
 
-// overflow makes room when the session is over its budget. Called under topic.mu.
-func (sub *subscription) overflow(at, last, n *node) {
+// overflow makes room when the session is over its budget and n, the tail, is not
+// all that waits for it. Called under topic.mu.
+func (sub *subscription) overflow(n *node) {
 	switch sub.pace.onSlow {
 	case millracev1.OnSlow_ON_SLOW_DROP_OLDEST:
-		sub.skip(at, last)
+		sub.dropOldest(n)
 	case millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY:
 		sub.keepLatest(n)
 	case millracev1.OnSlow_ON_SLOW_UNSPECIFIED, millracev1.OnSlow_ON_SLOW_DISCONNECT:
@@ -124,25 +140,34 @@ func (sub *subscription) overflow(at, last, n *node) {
 	}
 }
 
-// skip lets go of the frames after at up to n, unless the reader has moved on
-// meanwhile, and so is not too slow.
-func (sub *subscription) skip(at, n *node) {
-	if sub.cursor.CompareAndSwap(at, n) {
-		sub.session.pending.Add(-int64(n.bytes - at.bytes))
+// dropOldest lets go of the topic's oldest frames until half of the budget is
+// free, but not of n, the tail, whose gap says what is missing.
+func (sub *subscription) dropOldest(n *node) {
+	at := sub.cursor.Load()
+	excess := uint64(max(sub.session.pending.Load()-sub.session.budget/2, 0))
+	to := at
+	for next := to.next.Load(); next != nil && next != n && to.bytes-at.bytes < excess; next = to.next.Load() {
+		to = next
 	}
+	sub.cursor.Store(to)
+	sub.session.pending.Add(-int64(to.bytes - at.bytes))
 }
 
 // keepLatest takes the topic's frames up to n, the tail, and keeps the latest of
-// each key.
+// each key, in what is left of half of the budget.
 func (sub *subscription) keepLatest(n *node) {
+	s := sub.session
 	at := sub.cursor.Swap(n)
 	before := sub.kept.bytes
+	s.pending.Add(-int64(n.bytes - at.bytes))
+	limit := s.budget/2 - (s.pending.Load() - int64(before))
 	for at != n {
 		at = at.next.Load()
-		sub.session.pending.Add(-int64(at.frame.size()))
-		sub.kept.add(at.frame, int(sub.session.budget/2))
+		if m := at.frame.Message; !m.Ephemeral && sub.selects.includes(m) {
+			sub.kept.add(at.frame, int(limit))
+		}
 	}
-	sub.session.pending.Add(int64(sub.kept.bytes - before))
+	s.pending.Add(int64(sub.kept.bytes - before))
 }
 
 // fallBack lets go of the topic's frames up to n, the tail. Called under
@@ -166,8 +191,7 @@ func (sub *subscription) letGo() {
 // more than the batch has room for.
 func (sub *subscription) read(ctx context.Context, b *batch) (more bool, err error) {
 	for !sub.removed.Load() {
-		at := sub.cursor.Load()
-		if at == nil || sub.behind {
+		if sub.cursor.Load() == nil || sub.behind {
 			sub.behind = true
 			live, err := sub.feed.catchUp(ctx, b)
 			if sub.removed.Load() {
@@ -179,45 +203,46 @@ func (sub *subscription) read(ctx context.Context, b *batch) (more bool, err err
 			sub.behind = false
 			continue
 		}
-		if more, ok := sub.walk(at, b); ok {
+		if more, ok := sub.walk(b); ok {
 			return more, nil
 		}
 	}
 	return false, nil
 }
 
-// walk passes the nodes behind at. It returns ok false if the subscription fell
-// behind, by an overflow or because the feed misses something.
-func (sub *subscription) walk(at *node, b *batch) (more, ok bool) {
-	more, ok, complete := sub.pass(at, b)
-	if !complete {
+// walk passes the nodes behind the cursor. It returns ok false if the
+// subscription fell behind, by an overflow or because the feed misses something.
+func (sub *subscription) walk(b *batch) (more, ok bool) {
+	more, ok, missing := sub.pass(b)
+	if missing {
 		sub.letGo()
 	}
 	return more, ok
 }
 
-func (sub *subscription) pass(at *node, b *batch) (more, ok, complete bool) {
-	if sub.pace.onSlow == millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY {
-		// The topic may take the frames back at any time, so both hold its lock.
+func (sub *subscription) pass(b *batch) (more, ok, missing bool) {
+	if sub.pace.isLossy() {
+		// The topic may take frames back at any time, so both hold its lock.
 		sub.topic.mu.Lock()
 		defer sub.topic.mu.Unlock()
 		sub.takeKept(b)
-		if at = sub.cursor.Load(); at == nil {
-			return false, false, true
-		}
 	}
-	n, complete := at, true
+	at := sub.cursor.Load()
+	if at == nil {
+		return false, false, false
+	}
+	n := at
 	for next := n.next.Load(); next != nil && !b.full(); next = n.next.Load() {
-		if complete = sub.feed.accept(next.frame, b); !complete {
+		if missing = !sub.feed.accept(next.frame, b); missing {
 			break
 		}
 		n = next
 	}
 	if !sub.cursor.CompareAndSwap(at, n) {
-		return false, false, true
+		return false, false, false
 	}
 	sub.session.pending.Add(-int64(n.bytes - at.bytes))
-	return n.next.Load() != nil, complete, complete
+	return n.next.Load() != nil, !missing, missing
 }
 
 // takeKept shows what was kept. Called under topic.mu.

@@ -169,8 +169,8 @@ func (s *Session) attach(sink Sink) error {
 	if err := sink.Attach(Attachment{s}, s.ready().Notice.GetReady()); err != nil {
 		return s.service.end(s, err)
 	}
-	s.sink = sink
-	s.due.Store(time.Now().Add(s.untilDue()).UnixNano())
+	s.sink, s.silent = sink, time.Now()
+	s.due.Store(s.silent.Add(s.untilDue()).UnixNano())
 	s.attached.Store(true)
 	if !s.writer.attach(s) {
 		s.detach(engine.ErrClosed)
@@ -203,6 +203,7 @@ func (s *Session) deliver(now time.Time) error {
 	if len(s.batch.frames) == 0 {
 		return nil
 	}
+	s.silent = now
 	s.due.Store(now.Add(s.untilDue()).UnixNano())
 	s.blocked.Store(true) // before, because Resume may come before Deliver returns
 	s.writing.Store(now.UnixNano())
