@@ -33,7 +33,7 @@ func TestComingAndGoingLeavesNothingBehind(t *testing.T) {
 			before := leak.Now()
 			s.comeAndGo(cycles())
 			s.rest()
-			if err := before.Check(); err != nil {
+			if err := before.Check(s.at.h1.CloseIdleConnections, s.at.h2.CloseIdleConnections); err != nil {
 				t.Errorf("after %d cycles, %v", cycles(), err)
 			}
 		})
