@@ -181,6 +181,21 @@ func TestD8AChannelThatWasForgottenHasANewEpoch(t *testing.T) {
 	})
 }
 
+func TestD8WhoComesToAForgottenChannelThatOthersAreSubscribedToIsServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, keeping(10))
+		n.subscribe(to("a"))
+		before := n.publish("a", "1", "2", "3")
+		time.Sleep(30 * time.Hour)
+		n.subscribe(to("a")).takes("subscribed a/0")
+		n.subscribe(recent("a", 5)).takes("subscribed a/0")
+		n.subscribe(choosing(since("a", before), millracev1.OnGap_ON_GAP_OLDEST)).takes("subscribed a/0", "gap a 3..0 EPOCH_CHANGED")
+		n.publish("a", "1", "2")
+		n.subscribe(recent("a", 1)).takes("subscribed a/2", "a/2 2")
+		n.subscribe(since("a", n.at("a", 0))).takes("subscribed a/2 resumed", "a/1 1", "a/2 2")
+	})
+}
+
 func TestD13WhatIsPublishedAfterGetPositionsFollowsFromItsCursor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, keeping(10))
