@@ -107,26 +107,39 @@ func TestD11LeavingABusyChannelEndsNothingElse(t *testing.T) {
 func (s *scene) comeAndLeave(onSlow millracev1.OnSlow, times int) {
 	s.Helper()
 	ctx, cancel := context.WithCancel(s.Context())
-	token, ended := make(chan string, 1), make(chan error, 1)
+	token, message, ended := make(chan string, 1), make(chan struct{}, 1), make(chan error, 1)
 	go func() {
 		ended <- s.callStub(ctx, "Subscribe", &millracev1.SubscribeRequest{}, func(batch *service.Batch) error {
 			if ready := batch.Frames[0].Notice.GetReady(); ready != nil {
 				token <- ready.GetSessionToken()
 			}
+			select {
+			case message <- struct{}{}:
+			default:
+			}
 			return nil
 		})
 	}()
 	sessionToken := <-token
+	update := func(request *millracev1.UpdateSubscriptionRequest) {
+		s.Helper()
+		request.SessionToken = sessionToken
+		if err := s.callStub(ctx, "UpdateSubscription", request, nil); err != nil {
+			cancel()
+			s.Fatalf("update: %v; the session ended with %v", err, <-ended)
+		}
+	}
 	for range times {
-		for _, request := range []*millracev1.UpdateSubscriptionRequest{
-			{SessionToken: sessionToken, Add: []*millracev1.Subscription{{Channel: nothing + ".flow", OnSlow: onSlow}}},
-			{SessionToken: sessionToken, Remove: []string{nothing + ".flow"}},
-		} {
-			if err := s.callStub(ctx, "UpdateSubscription", request, nil); err != nil {
+		update(&millracev1.UpdateSubscriptionRequest{Add: []*millracev1.Subscription{{Channel: nothing + ".flow", OnSlow: onSlow}}})
+		for range 2 { // until its reader is at work
+			select {
+			case <-message:
+			case err := <-ended:
 				cancel()
-				s.Fatalf("update: %v; the session ended with %v", err, <-ended)
+				s.Fatalf("the session ended with %v", err)
 			}
 		}
+		update(&millracev1.UpdateSubscriptionRequest{Remove: []string{nothing + ".flow"}})
 	}
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {

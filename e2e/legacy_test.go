@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -250,5 +251,29 @@ func TestWhoAsksWithAnIDIsAnswered(t *testing.T) {
 			}
 		}
 		c.getsNothing()
+	})
+}
+
+// Every byte goes to every subscriber, so a delivery has no field that says nothing.
+func TestADeliveryHasNoNeedlessField(t *testing.T) {
+	onOldPaths(t, func(s *oldScene) {
+		c := s.connect()
+		c.sends(`{"type":"subscribe","channel":"lean"}`)
+		for frame, fields := range map[string]string{
+			`{"channel":"lean","data":0}`:                                               "channel data epoch offset time",
+			`{"channel":"lean","data":0,"ephemeral":true}`:                              "channel data ephemeral time",
+			`{"channel":"lean","data":"x","encoding":"text"}`:                           "channel data encoding epoch offset time",
+			`{"channel":"lean","data":0,"messageId":"1","key":"k","headers":{"a":"b"}}`: "channel data epoch headers key messageId offset time",
+			`{"type":"delete","channel":"lean","entity":"user","timestamp":"t"}`:        "channel data entity epoch offset time timestamp type",
+		} {
+			c.sends(frame)
+			var got map[string]json.RawMessage
+			if err := json.Unmarshal([]byte(c.gets()), &got); err != nil {
+				s.Fatal(err)
+			}
+			if names := strings.Join(slices.Sorted(maps.Keys(got)), " "); names != fields {
+				s.Errorf("%s is delivered with the fields %s, want %s", frame, names, fields)
+			}
+		}
 	})
 }
