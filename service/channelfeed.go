@@ -196,13 +196,9 @@ func (f *channelFeed) catchUp(ctx context.Context, b *batch) (bool, error) {
 		if f.sub.cursor.Load() != nil || f.sub.goLive(f.meets) {
 			return true, nil
 		}
-		known := f.sub.topic.position()
 		page, err := f.service.engine.Read(ctx, f.name, engine.ReadOptions{After: f.position.Offset, Limit: readLimit})
 		if err != nil {
 			return false, err
-		}
-		if page.State.Epoch != known.Epoch {
-			f.sub.topic.forget(known) // of a log that the engine has forgotten
 		}
 		if missed := f.missed(page.State); missed != nil {
 			if err := f.skip(missed, b); err != nil {

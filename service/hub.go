@@ -143,22 +143,6 @@ func (t *topic) publish(f *Frame) {
 	}
 }
 
-// position is that of the newest message that was published, zero for none.
-func (t *topic) position() engine.Position {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.known
-}
-
-// forget takes back what position said, if it is still so.
-func (t *topic) forget(known engine.Position) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.known == known {
-		t.known = engine.Position{}
-	}
-}
-
 func (t *topic) add(sub *subscription) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
