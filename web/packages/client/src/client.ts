@@ -217,6 +217,7 @@ export function createClient(options: ClientOptions): UntypedClient {
   }
   function disconnect(): void {
     asleep();
+    for (const s of subscriptions.values()) s.leave();
     connection.disconnect();
   }
 

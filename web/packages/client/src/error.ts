@@ -77,8 +77,12 @@ export class RealtimeError extends Error {
   /** Where the channel is, for POSITION_MISMATCH. */
   readonly position: Position | undefined;
 
+  /** As it was sent. */
+  readonly body: ErrorBody;
+
   constructor(body: ErrorBody & { readonly reason: ServerReason | ClientReason | (string & {}) }, cause?: unknown) {
     super(body.message || body.reason, { cause });
+    this.body = body;
     this.reason = body.reason;
     this.channel = body.for;
     this.retryable = !final.has(body.reason);

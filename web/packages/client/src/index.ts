@@ -25,5 +25,8 @@ export { type BackoffOptions, backoff, fastBackoff, type ReconnectPolicy } from 
 export type { ConnectionState } from './states.ts';
 export type { Gap, SubscriptionState } from './subscription.ts';
 export type { Link, LinkContext, LinkEvents, Transport } from './transport.ts';
+export { connectStream } from './transports/connect.ts';
+export type { HTTPOptions } from './transports/http.ts';
+export { type SSEOptions, sse } from './transports/sse.ts';
 export { type WebSocketClass, type WebSocketOptions, websocket } from './transports/websocket.ts';
 export type { ChannelOptions, Command, Delivery, Frame, Notice, Position, PublishOptions } from './wire.ts';

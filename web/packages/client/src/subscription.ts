@@ -46,6 +46,8 @@ export interface Subscription {
   sync(): void;
   /** What to ask on a new link. */
   resume(): SubscribeCommand | undefined;
+  /** Says goodbye, until the next link. */
+  leave(): void;
   /** The link is gone. */
   lost(): void;
   deliver(message: Message): boolean;
@@ -148,6 +150,9 @@ export function createSubscription(
       syncPresence();
     },
     resume: () => (wanted() ? command() : undefined),
+    leave() {
+      if (entered) send({ type: 'leave', channel: name });
+    },
     lost() {
       if (state !== 'failed') state = 'idle';
       entered = undefined;

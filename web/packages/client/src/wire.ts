@@ -14,23 +14,23 @@ export interface ChannelOptions {
   /** Begin with this many of the newest kept messages; 1 is the latest value. Default: live messages only. */
   readonly recent?: number;
   /** What follows a gap. Default `latest`. */
-  readonly onGap?: 'latest' | 'oldest' | 'close';
+  readonly onGap?: 'latest' | 'oldest' | 'close' | undefined;
   /** Only messages of these types and with these headers. */
   readonly filter?: { readonly types?: readonly string[]; readonly headers?: Readonly<Record<string, string>> };
   /** Receive at most once in this time, in milliseconds. */
-  readonly minInterval?: number;
+  readonly minInterval?: number | undefined;
   /** Of what comes together, receive only the latest message of each key. */
   readonly latestPerKey?: boolean;
   /** What to do when this client is too slow for a channel without history. Default `disconnect`, and resume. */
-  readonly onSlow?: 'disconnect' | 'dropOldest' | 'latestPerKey';
+  readonly onSlow?: 'disconnect' | 'dropOldest' | 'latestPerKey' | undefined;
 }
 
 /** Asks for a channel or a pattern. */
 export interface SubscribeCommand extends ChannelOptions {
   readonly type: 'subscribe';
   readonly channel: string;
-  readonly since?: Position;
-  readonly seen?: Readonly<Record<string, Position>>;
+  readonly since?: Position | undefined;
+  readonly seen?: Readonly<Record<string, Position>> | undefined;
   readonly presence?: boolean;
 }
 
@@ -72,7 +72,7 @@ export type Command =
       readonly channel: string;
       readonly limit?: number;
       readonly newest?: boolean;
-      readonly since?: Position;
+      readonly since?: Position | undefined;
       readonly page?: string;
     }
   | { readonly type: 'presence'; readonly channel: string; readonly limit?: number; readonly page?: string }
@@ -80,44 +80,44 @@ export type Command =
   | { readonly type: 'hello' | 'ping' };
 
 /** A command with the number by which its answer is known. One without is not answered, unless it is refused. */
-export type Numbered = Command & { readonly id?: number };
+export type Numbered = Command & { readonly id?: number | undefined };
 
 /** A message as it is delivered. */
 export interface Delivery {
   readonly channel: string;
   readonly data: unknown;
-  readonly type?: string;
-  readonly entity?: string;
-  readonly id?: string;
-  readonly timestamp?: string;
-  readonly queryKeys?: readonly (readonly unknown[])[];
-  readonly offset?: number;
-  readonly epoch?: string;
-  readonly messageId?: string;
-  readonly publisher?: string;
-  readonly key?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly encoding?: 'text' | 'base64';
-  readonly contentType?: string;
-  readonly ephemeral?: boolean;
-  readonly time?: number;
+  readonly type?: string | undefined;
+  readonly entity?: string | undefined;
+  readonly id?: string | undefined;
+  readonly timestamp?: string | undefined;
+  readonly queryKeys?: readonly (readonly unknown[])[] | undefined;
+  readonly offset?: number | undefined;
+  readonly epoch?: string | undefined;
+  readonly messageId?: string | undefined;
+  readonly publisher?: string | undefined;
+  readonly key?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly encoding?: 'text' | 'base64' | undefined;
+  readonly contentType?: string | undefined;
+  readonly ephemeral?: boolean | undefined;
+  readonly time?: number | undefined;
 }
 
 /** Why something was refused. */
 export interface ErrorBody {
-  readonly reason?: string;
-  readonly message?: string;
-  readonly for?: string;
-  readonly field?: string;
-  readonly limit?: number;
-  readonly retryAfter?: number;
-  readonly position?: Position;
+  readonly reason?: string | undefined;
+  readonly message?: string | undefined;
+  readonly for?: string | undefined;
+  readonly field?: string | undefined;
+  readonly limit?: number | undefined;
+  readonly retryAfter?: number | undefined;
+  readonly position?: Position | undefined;
 }
 
 /** Someone who is present, as it is sent. */
 export interface MemberBody {
   readonly user: string;
-  readonly data?: unknown;
+  readonly data?: unknown | undefined;
   readonly since: number;
   readonly sessions: number;
 }
@@ -126,49 +126,54 @@ export interface MemberBody {
 export interface PresenceBody {
   readonly for: string;
   readonly version: number;
-  readonly epoch?: string;
+  readonly epoch?: string | undefined;
   readonly total: number;
-  readonly members?: readonly MemberBody[];
-  readonly changes?: readonly (MemberBody & { readonly action: 'enter' | 'update' | 'leave' })[];
-  readonly next?: string;
+  readonly members?: readonly MemberBody[] | undefined;
+  readonly changes?: readonly (MemberBody & { readonly action: 'enter' | 'update' | 'leave' })[] | undefined;
+  readonly next?: string | undefined;
 }
 
 /** What the server sends that is not a message. */
-export type Notice = { readonly id?: number } & (
+export type Notice = { readonly id?: number | undefined } & (
   | {
       readonly type: 'subscribed';
       readonly for: string;
-      readonly offset?: number;
-      readonly epoch?: string;
-      readonly resumed?: boolean;
-      readonly already?: boolean;
+      readonly offset?: number | undefined;
+      readonly epoch?: string | undefined;
+      readonly resumed?: boolean | undefined;
+      readonly already?: boolean | undefined;
     }
-  | { readonly type: 'unsubscribed'; readonly for: string; readonly error?: ErrorBody }
+  | { readonly type: 'unsubscribed'; readonly for: string; readonly error?: ErrorBody | undefined }
   | {
       readonly type: 'published';
       readonly for: string;
-      readonly offset?: number;
-      readonly epoch?: string;
-      readonly duplicate?: boolean;
+      readonly offset?: number | undefined;
+      readonly epoch?: string | undefined;
+      readonly duplicate?: boolean | undefined;
     }
   | {
       readonly type: 'history';
       readonly for: string;
       readonly messages: readonly Delivery[];
       readonly offset: number;
-      readonly epoch?: string;
-      readonly next?: string;
+      readonly epoch?: string | undefined;
+      readonly next?: string | undefined;
     }
   | ({ readonly type: 'presence' } & PresenceBody)
-  | { readonly type: 'present'; readonly for: string; readonly version: number; readonly epoch?: string }
+  | { readonly type: 'present'; readonly for: string; readonly version: number; readonly epoch?: string | undefined }
   | { readonly type: 'positions'; readonly positions: Readonly<Record<string, Position>>; readonly cursor: string }
-  | { readonly type: 'hello'; readonly session?: string; readonly sessionToken?: string; readonly user?: string }
+  | {
+      readonly type: 'hello';
+      readonly session?: string | undefined;
+      readonly sessionToken?: string | undefined;
+      readonly user?: string | undefined;
+    }
   | {
       readonly type: 'gap';
       readonly for: string;
       readonly reason: string;
-      readonly requested?: Position;
-      readonly position?: Position;
+      readonly requested?: Position | undefined;
+      readonly position?: Position | undefined;
     }
   | { readonly type: 'checkpoint'; readonly for: string; readonly offset: number; readonly epoch: string }
   | { readonly type: 'pong' }
@@ -205,6 +210,9 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /** The position of what carries one; ephemeral messages do not. */
-export function positionOf(frame: { readonly offset?: number; readonly epoch?: string }): Position | undefined {
+export function positionOf(frame: {
+  readonly offset?: number | undefined;
+  readonly epoch?: string | undefined;
+}): Position | undefined {
   return frame.epoch && frame.offset !== undefined ? { offset: frame.offset, epoch: frame.epoch } : undefined;
 }

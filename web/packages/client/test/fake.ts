@@ -12,12 +12,12 @@ export type Sent<T extends Command['type']> = (T extends 'subscribe'
   ? Extract<Command, { type: 'subscribe' }>
   : T extends 'publish'
     ? Extract<Command, { type: 'publish' }>
-    : Command) & { id?: number };
+    : Command) & { id?: number | undefined };
 
 /** One link of the fake server, seen from the server. */
 export interface FakeLink {
   readonly context: LinkContext;
-  readonly sent: (Command & { id?: number })[];
+  readonly sent: (Command & { id?: number | undefined })[];
   /** Opens, and has received what it was to subscribe to. */
   open(): void;
   send(...frames: Frame[]): void;

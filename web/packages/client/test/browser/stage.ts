@@ -24,6 +24,9 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
+/** Where the pages come from: an origin that the server allows. */
+const hostPort = await freePort();
+
 /** Starts the server with flags. */
 export async function startServer(...flags: string[]): Promise<Server> {
   const port = await freePort();
@@ -32,8 +35,17 @@ export async function startServer(...flags: string[]): Promise<Server> {
   const start = async (): Promise<void> => {
     child = spawn(
       process.env.MILLRACE_PROGRAM ?? 'millrace',
-      ['serve', '--listen', `127.0.0.1:${port}`, '--origins', '*', '--log-level', 'error', ...flags],
-      { stdio: ['ignore', 'ignore', 'inherit'] },
+      [
+        'serve',
+        '--listen',
+        `127.0.0.1:${port}`,
+        '--origins',
+        `http://127.0.0.1:${hostPort}`,
+        '--log-level',
+        'error',
+        ...flags,
+      ],
+      { stdio: 'ignore' },
     );
     for (let i = 0; i < 200; i++) {
       if (
@@ -96,10 +108,8 @@ export async function createStage(contents: string, options: BuildOptions = {}):
     const isScript = request.url === '/page.js';
     response.setHeader('content-type', isScript ? 'text/javascript; charset=utf-8' : 'text/html; charset=utf-8');
     response.end(isScript ? script : '<!doctype html><div id="root"></div><script src="/page.js"></script>');
-  }).listen(0, '127.0.0.1');
+  }).listen(hostPort, '127.0.0.1');
   await once(host, 'listening');
-  const address = host.address();
-  if (typeof address !== 'object' || !address) throw new Error('no port');
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox'],
@@ -108,7 +118,7 @@ export async function createStage(contents: string, options: BuildOptions = {}):
     browser,
     async page(context) {
       const page = await (context ?? (await browser.newContext())).newPage();
-      await page.goto(`http://127.0.0.1:${address.port}/`);
+      await page.goto(`http://127.0.0.1:${hostPort}/`);
       return page;
     },
     async close() {
