@@ -93,13 +93,11 @@ export interface Stage {
 /** Bundles a script and starts Chromium. */
 export async function createStage(contents: string, options: BuildOptions = {}): Promise<Stage> {
   const { outputFiles } = await build({
-    stdin: { contents, resolveDir: import.meta.dirname, loader: 'tsx' },
+    stdin: { contents, resolveDir: import.meta.dirname, loader: 'ts' },
     bundle: true,
     format: 'iife',
     globalName: 'm',
     target: 'es2022',
-    jsx: 'automatic',
-    define: { 'process.env.NODE_ENV': '"development"' },
     write: false,
     ...options,
   });
