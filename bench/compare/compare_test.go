@@ -1,0 +1,68 @@
+package compare
+
+import (
+	"bytes"
+	"regexp"
+	"testing"
+
+	"millrace.dev/bench/load"
+)
+
+// TestEveryServerDeliversInOrderOnEveryWire is what keeps the benchmarks from
+// rotting: whatever is compared starts, and delivers all that is published.
+func TestEveryServerDeliversInOrderOnEveryWire(t *testing.T) {
+	binaries := t.TempDir()
+	if err := Build(t.Context(), binaries); err != nil {
+		t.Fatal(err)
+	}
+	options := Quick
+	options.Binaries = binaries
+	h := &harness{Options: options}
+	for _, c := range Contenders() {
+		t.Run(c.Name, func(t *testing.T) {
+			_, err := h.visit(t.Context(), c, h.Subscribers, func(_ *server, client *load.Client) (sample, error) {
+				for _, plan := range []load.Plan{
+					{Duration: h.Duration, Rate: h.Rate},
+					{Duration: h.Duration, Window: h.Window, Size: 4000},
+				} {
+					result, err := client.Run(t.Context(), plan)
+					if err != nil {
+						return sample{}, err
+					}
+					if err := result.Clean(); err != nil || result.Published == 0 || result.Latency.Quantile(0.5) == 0 {
+						t.Errorf("%d published, %d delivered, %v", result.Published, result.Delivered, err)
+					}
+				}
+				return sample{}, nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Run("every measure", func(t *testing.T) { everyMeasure(t, options) })
+}
+
+// everyMeasure is taken of one server of each kind.
+func everyMeasure(t *testing.T, options Options) {
+	options.Only = regexp.MustCompile("WebSocket$|send|^millrace gRPC$|^grpc-go$")
+	var progress bytes.Buffer
+	report, err := Run(t.Context(), options, &progress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range report.Failures() {
+		t.Error(s)
+	}
+	var table bytes.Buffer
+	report.WriteMarkdown(&table)
+	t.Log(table.String())
+	for _, m := range metrics {
+		if _, _, found := report.median("floor: send(2)", m.name); !found && m.ratio {
+			t.Errorf("there is no %q of the floor", m.name)
+		}
+	}
+	if n := bytes.Count(progress.Bytes(), []byte("\n")); n != len(report.contenders)*len(measures) {
+		t.Errorf("%d samples of %d contenders and %d measures", n, len(report.contenders), len(measures))
+	}
+}

@@ -1,0 +1,58 @@
+package compare
+
+import (
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"millrace.dev/bench/load"
+)
+
+// program is a server's command.
+type program struct {
+	name     string // of the binary
+	args     []string
+	streams  bool // it has an address of its own for streams
+	collects bool // POST /gc forces a garbage collection
+	header   []load.Field
+}
+
+const (
+	secret = "only-for-servers-that-live-a-few-seconds"
+	apiKey = "publishes-to-the-bench-channel"
+)
+
+var (
+	millrace = program{
+		name:   "millrace",
+		args:   []string{"serve", "--listen", "127.0.0.1:0", "--secret", secret, "--api-keys", apiKey, "--log-level", "warn"},
+		header: []load.Field{{Name: "authorization", Value: "Bearer " + apiKey}},
+	}
+	centrifuge = program{name: "centrifuge", collects: true}
+	mercure    = program{name: "mercure", collects: true}
+	coder      = program{name: "coder", collects: true}
+	floor      = program{name: "floor", collects: true}
+	grpcTyped  = program{name: "grpc", collects: true, streams: true}
+	grpcShared = program{name: "grpc", collects: true, streams: true, args: []string{"-shared"}}
+)
+
+// token is every subscriber's, with what each server asks of one.
+var token = signToken()
+
+func signToken() string {
+	claims := jwt.MapClaims{
+		"sub":     "subscriber",
+		"exp":     time.Now().Add(24 * time.Hour).Unix(),
+		"grants":  []any{map[string]any{"pattern": "bench", "actions": []string{"subscribe"}}},
+		"mercure": map[string]any{"subscribe": []string{"bench"}},
+	}
+	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
+	if err != nil {
+		panic(err) // the claims cannot be encoded
+	}
+	return text
+}
+
+func credentials() []load.Field {
+	return []load.Field{{Name: "authorization", Value: "Bearer " + token}}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// sockets are connections that are only written to. They are kept open until
+// the process ends, so that no descriptor is used again.
+type sockets struct {
+	mu    sync.Mutex
+	fds   []int
+	conns []net.Conn
+}
+
+func (s *sockets) accept(w http.ResponseWriter, r *http.Request) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	digest := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n%s",
+		base64.StdEncoding.EncodeToString(digest[:]), frame([]byte(`{"type":"subscribed"}`)))
+	s.add(conn)
+}
+
+// add keeps a connection, after which it gets all that is published.
+func (s *sockets) add(conn net.Conn) {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = raw.Control(func(fd uintptr) { s.fds = append(s.fds, int(fd)) })
+	s.conns = append(s.conns, conn)
+}
+
+func (s *sockets) send(data []byte) {
+	shared := frame(data)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, fd := range s.fds {
+		// A client that is gone or does not read misses it.
+		_ = unix.Send(fd, shared, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	}
+}
+
+// frame is a text frame of a WebSocket.
+func frame(data []byte) []byte {
+	b := []byte{0x81, byte(len(data))}
+	if len(data) > 125 {
+		b = binary.BigEndian.AppendUint16([]byte{0x81, 126}, uint16(len(data)))
+	}
+	return append(b, data...)
+}

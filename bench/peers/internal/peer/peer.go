@@ -1,0 +1,91 @@
+// Package peer is what the servers that Millrace is compared with have in
+// common: an address on loopback, publishing over HTTP, a check of tokens, and
+// a forced garbage collection.
+package peer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Channel is the one channel, by which every server subscribes and publishes.
+const Channel = "bench"
+
+// Secret signs the tokens of subscribers.
+func Secret() []byte { return []byte(os.Getenv("BENCH_SECRET")) }
+
+// Serve serves mux on a free port of loopback, over HTTP/1.1 and cleartext
+// HTTP/2, and prints the address. It adds the routes POST /publish/bench and
+// POST /gc.
+func Serve(mux *http.ServeMux, publish func(data []byte) error) error {
+	mux.HandleFunc("POST /publish/"+Channel, func(w http.ResponseWriter, r *http.Request) {
+		data, err := io.ReadAll(r.Body)
+		if err == nil {
+			err = publish(data)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
+	mux.HandleFunc("POST /gc", collect)
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stdout, "listening on http://%s\n", listener.Addr())
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	server := &http.Server{Handler: mux, Protocols: &protocols, ReadHeaderTimeout: 10 * time.Second}
+	return server.Serve(listener)
+}
+
+// Main runs a server until it is killed.
+func Main(run func() error) {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// Stats answers POST /gc.
+type Stats struct {
+	Mallocs    uint64 `json:"mallocs"`
+	Goroutines int    `json:"goroutines"`
+}
+
+// collect gives unused memory back to the system.
+func collect(w http.ResponseWriter, _ *http.Request) {
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	_ = json.NewEncoder(w).Encode(Stats{Mallocs: m.Mallocs, Goroutines: runtime.NumGoroutine()})
+}
+
+// Authorize checks the token of a request.
+func Authorize(header string) (*jwt.RegisteredClaims, error) {
+	token, found := strings.CutPrefix(header, "Bearer ")
+	if !found {
+		return nil, errors.New("credentials are missing")
+	}
+	return Verify(token)
+}
+
+// Verify checks a token as Millrace does: signature, method and expiry.
+func Verify(token string) (*jwt.RegisteredClaims, error) {
+	var claims jwt.RegisteredClaims
+	_, err := jwt.ParseWithClaims(token, &claims, func(*jwt.Token) (any, error) { return Secret(), nil },
+		jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired())
+	return &claims, err
+}
