@@ -45,6 +45,7 @@ func TestEveryServerDeliversInOrderOnEveryWire(t *testing.T) {
 
 // everyMeasure is taken of one server of each kind.
 func everyMeasure(t *testing.T, options Options) {
+	t.Helper()
 	options.Only = regexp.MustCompile("WebSocket$|send|^millrace gRPC$|^grpc-go$")
 	var progress bytes.Buffer
 	report, err := Run(t.Context(), options, &progress)

@@ -12,15 +12,17 @@ import (
 type measure struct {
 	name string
 	take func(*harness, context.Context, Contender) (sample, error)
+	// A connection of its own for each subscriber is what it is about.
+	alone bool
 }
 
 var measures = []measure{
-	{"rate", (*harness).rate},
-	{"burst", (*harness).burst},
-	{"saturated", (*harness).saturated},
-	{"setup", (*harness).setup},
-	{"idle", (*harness).idle},
-	{"stalled", (*harness).stalled},
+	{"rate", (*harness).rate, false},
+	{"burst", (*harness).burst, false},
+	{"saturated", (*harness).saturated, false},
+	{"setup", (*harness).setup, false},
+	{"idle", (*harness).idle, false},
+	{"stalled", (*harness).stalled, true},
 }
 
 // sample is what one visit found.

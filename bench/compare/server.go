@@ -97,7 +97,7 @@ type stats struct {
 
 // collect forces a garbage collection, where there is a way.
 func (s *server) collect(ctx context.Context) (*stats, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.address+"/gc", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.address+"/gc", http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -134,24 +134,25 @@ func (o *output) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+func (o *output) all() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return string(o.text)
+}
+
 // find waits for text, and returns the first group of the pattern.
 func (o *output) find(ctx context.Context, pattern string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	expression := regexp.MustCompile(pattern)
 	for {
-		o.mu.Lock()
-		match := expression.FindSubmatch(o.text)
-		o.mu.Unlock()
-		if match != nil {
-			return string(match[1]), nil
+		if match := expression.FindStringSubmatch(o.all()); match != nil {
+			return match[1], nil
 		}
 		select {
 		case <-o.grown:
 		case <-ctx.Done():
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			return "", fmt.Errorf("%w; it said %q", ctx.Err(), o.text)
+			return "", fmt.Errorf("%w; it said %q", ctx.Err(), o.all())
 		}
 	}
 }

@@ -68,13 +68,13 @@ func (r *Report) members(group string) []Contender {
 func (r *Report) writeValues(w io.Writer, members []Contender) {
 	var rows [][]string
 	for _, m := range metrics {
-		row, any := []string{m.title}, false
+		row, measured := []string{m.title}, false
 		for _, c := range members {
 			value, noisy, found := r.median(c.Name, m.name)
 			row = append(row, cell(value, noisy, found))
-			any = any || found
+			measured = measured || found
 		}
-		if any {
+		if measured {
 			rows = append(rows, row)
 		}
 	}

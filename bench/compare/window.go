@@ -23,7 +23,7 @@ type cost struct {
 func openWindow(s *server) (*window, error) {
 	w := &window{server: s}
 	var err error
-	if w.usage, err = machine.MachineUsage(); err != nil {
+	if w.usage, err = machine.ReadUsage(); err != nil {
 		return nil, err
 	}
 	if w.client, err = machine.CPUTime(os.Getpid()); err != nil {

@@ -28,7 +28,7 @@ func (h *Histogram) add(d time.Duration) {
 // Quantile is the duration that a share q of the deliveries did not exceed.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	left := uint64(q * float64(h.total))
-	for i, n := range h.counts {
+	for i, n := range &h.counts {
 		if n > left {
 			return upperBound(i)
 		}

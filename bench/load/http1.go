@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,7 +20,7 @@ func (h *http1) open() ([]byte, error) {
 	target := h.conn.client.target
 	header := target.Wire.Header
 	if target.Wire.Body != nil {
-		header = append(header[:len(header):len(header)], Field{"content-length", strconv.Itoa(len(target.Wire.Body))})
+		header = append(slices.Clip(header), Field{"content-length", strconv.Itoa(len(target.Wire.Body))})
 	}
 	head := requestHead(target.Wire.method(), target.Wire.Path, target.Address, header)
 	return append(head, target.Wire.Body...), nil

@@ -41,9 +41,9 @@ const tick = 10 * time.Millisecond
 // Usage is how the time of all processors has been spent, up to now.
 type Usage struct{ Busy, Total time.Duration }
 
-// MachineUsage counts as busy whatever is not idle, so also what a hypervisor
+// ReadUsage counts as busy whatever is not idle, so also what a hypervisor
 // gave to others.
-func MachineUsage() (Usage, error) {
+func ReadUsage() (Usage, error) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return Usage{}, err

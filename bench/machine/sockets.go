@@ -2,6 +2,7 @@ package machine
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -20,40 +21,54 @@ const (
 	allStates         = 1<<32 - 1
 )
 
-// SendMemory is the kernel memory of what the sockets with a local port have
-// yet to send, in bytes with all bookkeeping, and how many sockets have some.
-func SendMemory(port uint16) (total, sockets int, err error) {
+// SendMemory is the kernel memory of what each socket with a local port has yet
+// to send, in bytes with all bookkeeping. Sockets that have nothing are left out.
+func SendMemory(port uint16) (sockets []int, err error) {
+	err = dump(diagRequest(), func(message []byte) {
+		if queued := queuedAt(message, port); queued > 0 {
+			sockets = append(sockets, queued)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("socket diagnosis: %w", err)
+	}
+	return sockets, nil
+}
+
+// dump asks the kernel, and shows each message of its answer.
+func dump(request []byte, show func(message []byte)) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
-		return 0, 0, fmt.Errorf("socket diagnosis: %w", err)
+		return err
 	}
-	defer unix.Close(fd)
-	if err := unix.Sendto(fd, diagRequest(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return 0, 0, fmt.Errorf("socket diagnosis: %w", err)
-	}
+	err = unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	buffer := make([]byte, 64<<10)
-	for {
-		n, _, err := unix.Recvfrom(fd, buffer, 0)
-		if err != nil {
-			return 0, 0, fmt.Errorf("socket diagnosis: %w", err)
-		}
-		for data := buffer[:n]; len(data) >= netlinkHeaderSize; {
-			size := int(binary.NativeEndian.Uint32(data))
-			if size < netlinkHeaderSize || size > len(data) {
-				return 0, 0, fmt.Errorf("socket diagnosis: a message of %d bytes", size)
-			}
-			switch binary.NativeEndian.Uint16(data[4:]) {
-			case unix.NLMSG_DONE:
-				return total, sockets, nil
-			case unix.NLMSG_ERROR:
-				return 0, 0, fmt.Errorf("socket diagnosis: refused")
-			}
-			if queued := queuedAt(data[netlinkHeaderSize:size], port); queued > 0 {
-				total, sockets = total+queued, sockets+1
-			}
-			data = data[min(align(size), len(data)):]
+	for last := false; err == nil && !last; {
+		var n int
+		if n, _, err = unix.Recvfrom(fd, buffer, 0); err == nil {
+			last, err = each(buffer[:n], show)
 		}
 	}
+	return errors.Join(err, unix.Close(fd))
+}
+
+// each shows the messages of one datagram, and reports whether it was the last.
+func each(data []byte, show func(message []byte)) (last bool, err error) {
+	for len(data) >= netlinkHeaderSize {
+		size := int(binary.NativeEndian.Uint32(data))
+		if size < netlinkHeaderSize || size > len(data) {
+			return false, fmt.Errorf("a message of %d bytes in %d", size, len(data))
+		}
+		switch binary.NativeEndian.Uint16(data[4:]) {
+		case unix.NLMSG_DONE:
+			return true, nil
+		case unix.NLMSG_ERROR:
+			return false, errors.New("the kernel refuses")
+		}
+		show(data[netlinkHeaderSize:size])
+		data = data[min(align(size), len(data)):]
+	}
+	return false, nil
 }
 
 // diagRequest asks for all TCP sockets of IPv4, with their memory.

@@ -17,9 +17,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -66,7 +64,9 @@ func (f flags) options() (compare.Options, error) {
 	return o, errors.Join(err, also)
 }
 
-func run(ctx context.Context) error {
+func run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
 	f := parseFlags()
 	o, err := f.options()
 	if err != nil {
@@ -75,17 +75,21 @@ func run(ctx context.Context) error {
 	if o.Binaries, err = os.MkdirTemp("", "millrace-bench-"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(o.Binaries)
-	if err := compare.Build(ctx, o.Binaries); err != nil {
-		return err
-	}
-	report, err := compare.Run(ctx, o, os.Stderr)
+	report, err := measure(ctx, o)
+	err = errors.Join(err, os.RemoveAll(o.Binaries))
 	if report == nil {
 		return err
 	}
 	// What was found before an interrupt is worth keeping.
 	report.WriteMarkdown(os.Stdout)
 	return errors.Join(err, writeJSON(report, f.json))
+}
+
+func measure(ctx context.Context, o compare.Options) (*compare.Report, error) {
+	if err := compare.Build(ctx, o.Binaries); err != nil {
+		return nil, err
+	}
+	return compare.Run(ctx, o, os.Stderr)
 }
 
 func writeJSON(report *compare.Report, name string) error {

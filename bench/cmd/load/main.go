@@ -22,9 +22,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
@@ -32,7 +30,9 @@ func main() {
 
 var protocols = map[string]load.Protocol{"websocket": load.WebSocket, "http1": load.HTTP1, "http2": load.HTTP2}
 
-func run(ctx context.Context) error {
+func run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
 	target := load.Target{PublishPath: "/publish/bench"}
 	var plan load.Plan
 	var wire, body string
@@ -93,7 +93,7 @@ func measure(ctx context.Context, target load.Target, subscribers int, plan load
 	}
 	opened := time.Since(start)
 	result, err := client.Run(ctx, plan)
-	if err = errors.Join(err, client.Close()); err != nil {
+	if err := errors.Join(err, client.Close()); err != nil {
 		return err
 	}
 	encoder := json.NewEncoder(os.Stdout)

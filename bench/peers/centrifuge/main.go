@@ -15,6 +15,9 @@ func main() { peer.Main(run) }
 
 func run() error {
 	node, err := newNode()
+	if err == nil {
+		err = node.Run()
+	}
 	if err != nil {
 		return err
 	}
@@ -42,7 +45,7 @@ func newNode() (*centrifuge.Node, error) {
 			answer(centrifuge.SubscribeReply{}, nil)
 		})
 	})
-	return node, node.Run()
+	return node, nil
 }
 
 // connecting accepts whoever has a token. A WebSocket subscribes by itself;

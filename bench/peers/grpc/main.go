@@ -6,7 +6,6 @@ package main
 import (
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 
@@ -28,7 +27,7 @@ func main() { peer.Main(run) }
 func run() error {
 	shared := flag.Bool("shared", false, "encode a message once for all streams")
 	flag.Parse()
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	listener, err := peer.Listen()
 	if err != nil {
 		return err
 	}
