@@ -49,7 +49,7 @@ func serve(ctx context.Context, conn *websocket.Conn, hub *peer.Hub[[]byte]) err
 			if !ok {
 				return conn.Close(websocket.StatusPolicyViolation, "too slow")
 			}
-			if err := write(ctx, conn, data); err != nil {
+			if err := write(ctx, conn, *data); err != nil {
 				return err
 			}
 		case <-ctx.Done():

@@ -42,7 +42,7 @@ func serve(w http.ResponseWriter, r *http.Request, hub *peer.Hub[[]byte]) {
 			if !ok {
 				return
 			}
-			if _, err := w.Write(data); err != nil || control.Flush() != nil {
+			if _, err := w.Write(*data); err != nil || control.Flush() != nil {
 				return
 			}
 		case <-r.Context().Done():

@@ -86,7 +86,7 @@ func subscribe(hub *peer.Hub[any], stream grpc.ServerStream) error {
 			if !ok {
 				return status.Error(codes.ResourceExhausted, "too slow")
 			}
-			if err := stream.SendMsg(message); err != nil {
+			if err := stream.SendMsg(*message); err != nil {
 				return err
 			}
 		case <-stream.Context().Done():
