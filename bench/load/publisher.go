@@ -29,16 +29,26 @@ type publisher struct {
 	socket  socket
 	request []byte
 	mark    int // place of the marker in request
+	waiting bool // for an answer
 	answer  []byte
 }
 
 func (c *Client) newPublisher(index int) (*publisher, error) {
 	p := &publisher{client: c, index: uint8(index)}
+	return p, p.dial()
+}
+
+func (p *publisher) dial() error {
 	var err error
-	if p.socket, err = dial(c.target.publishAddress()); err != nil {
-		return nil, err
+	if p.socket, err = dial(p.client.target.publishAddress()); err != nil {
+		return err
 	}
-	return p, c.poll.add(int(p.socket), p.readable)
+	return p.client.poll.add(int(p.socket), p.readable)
+}
+
+// redial replaces a connection that the server did not keep idle any longer.
+func (p *publisher) redial() error {
+	return errors.Join(p.client.poll.remove(int(p.socket)), p.socket.close(), p.dial())
 }
 
 // resize makes the request for messages of a size.
@@ -58,6 +68,7 @@ func (p *publisher) resize(size int) {
 
 func (p *publisher) publish() error {
 	p.number++
+	p.waiting = true
 	marker{p.index, p.number, time.Now().UnixNano()}.put(p.request[p.mark:])
 	return p.socket.write(p.request)
 }
@@ -65,7 +76,10 @@ func (p *publisher) publish() error {
 // readable reads the answer, and is idle again when all of it is there.
 func (p *publisher) readable() error {
 	n, err := p.socket.read(p.client.buffer)
-	if errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF) && !p.waiting:
+		return p.redial()
+	case errors.Is(err, io.EOF):
 		err = errors.New("the server closed the connection")
 	}
 	p.answer = append(p.answer, p.client.buffer[:n]...)
@@ -91,7 +105,7 @@ func (p *publisher) parse() error {
 		}
 	}
 	if len(p.answer) >= size+length {
-		p.answer = p.answer[:0]
+		p.answer, p.waiting = p.answer[:0], false
 		p.client.idle = append(p.client.idle, p)
 	}
 	return nil

@@ -37,7 +37,7 @@ func parseFlags() flags {
 	var f flags
 	full := compare.Full
 	flag.StringVar(&f.only, "only", "", "`expression` that the names of contenders match, such as WebSocket")
-	flag.StringVar(&f.measures, "measures", "", "`expression` that the names of measures match: rate, burst, saturated, setup, idle, stalled")
+	flag.StringVar(&f.measures, "measures", ".*", "`expression` that the whole name of a measure matches: rate, burst, saturated, setup, idle, stalled")
 	flag.StringVar(&f.json, "json", "bench.json", "`file` for all samples")
 	flag.BoolVar(&f.quick, "quick", false, "only show that everything works; of the other flags, -only and -measures count")
 	flag.IntVar(&f.rounds, "rounds", full.Rounds, "clean samples of each")
@@ -60,7 +60,7 @@ func (f flags) options() (compare.Options, error) {
 	}
 	var err, also error
 	o.Only, err = regexp.Compile(f.only)
-	o.Measures, also = regexp.Compile(f.measures)
+	o.Measures, also = regexp.Compile("^(?:" + f.measures + ")$")
 	return o, errors.Join(err, also)
 }
 
