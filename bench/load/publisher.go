@@ -28,14 +28,17 @@ type publisher struct {
 	number  uint32 // of its last message
 	socket  socket
 	request []byte
-	mark    int // place of the marker in request
+	mark    int  // place of the marker in request
 	waiting bool // for an answer
 	answer  []byte
 }
 
 func (c *Client) newPublisher(index int) (*publisher, error) {
 	p := &publisher{client: c, index: uint8(index)}
-	return p, p.dial()
+	if err := p.dial(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (p *publisher) dial() error {
