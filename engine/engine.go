@@ -47,7 +47,7 @@ func (p Position) IsZero() bool { return p == Position{} }
 func ParsePosition(text string) (Position, error) {
 	offset, epoch, found := strings.Cut(text, "@")
 	n, err := strconv.ParseUint(offset, 10, 64)
-	if !found || epoch == "" || err != nil {
+	if !found || err != nil || epoch == "" && n > 0 {
 		return Position{}, fmt.Errorf("position %q is not of the form offset@epoch", text)
 	}
 	return Position{Epoch: epoch, Offset: n}, nil
@@ -89,7 +89,14 @@ type Message struct {
 	Previous uint64
 	// Sequence rises strictly over all channels of the engine, in the order of
 	// appending within each channel. It is what a pattern's position counts.
-	Sequence  uint64
+	Sequence uint64
+	// PreviousSequence is that of the channel's message before this one, and 0
+	// if there was none or the engine does not know.
+	PreviousSequence uint64
+	// Settled is a Sequence up to which all messages of all channels had been
+	// delivered before this one was; 0 if the engine does not know. In a message
+	// that was read from a log it means nothing.
+	Settled   uint64
 	ID        string // the publisher's, for deduplication; may be empty
 	Type      string
 	Payload   Payload

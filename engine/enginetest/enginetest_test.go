@@ -136,6 +136,28 @@ var faults = map[string]struct {
 		"what is appended after Sequence was read has a greater one",
 		func(f *faulty) { f.countsAhead = true },
 	},
+	"says too early what is settled": {
+		"what a message says is settled was delivered before it",
+		func(f *faulty) {
+			deliver := f.onDeliver
+			f.onDeliver = func(m *engine.Message) {
+				late := *m
+				late.Settled = m.Sequence + 1
+				deliver(&late)
+			}
+		},
+	},
+	"does not know what was before": {
+		"a message's previous sequence is that of the one before it, or not known",
+		func(f *faulty) {
+			deliver := f.onDeliver
+			f.onDeliver = func(m *engine.Message) {
+				wrong := *m
+				wrong.PreviousSequence++
+				deliver(&wrong)
+			}
+		},
+	},
 	"lists only some channels": {
 		"whoever reads Sequence, and lists the channels later, misses nothing",
 		func(f *faulty) {

@@ -15,6 +15,8 @@ var sequencePromises = []promise{
 	{"a message that was delivered is counted", deliveriesAreCounted},
 	{"whoever reads Sequence, and lists the channels later, misses nothing", nothingIsMissed},
 	{"Channels names those that match and have news, and no others", channelsWithNews},
+	{"a message's previous sequence is that of the one before it, or not known", previousSequences},
+	{"what a message says is settled was delivered before it", settledIsDelivered},
 	{"a channel has news even when its messages have expired", newsOutlivesMessages},
 }
 
@@ -144,6 +146,37 @@ func nothingIsMissed(s *subject) {
 		for _, m := range messages[:look.live] {
 			if m.Sequence > look.from && !listed[m.Channel] {
 				s.Fatalf("%s has sequence %d and is not among the channels after %d", m.Channel, m.Sequence, look.from)
+			}
+		}
+	}
+}
+
+func previousSequences(s *subject) {
+	for _, channel := range s.crowd() {
+		var last uint64
+		for _, m := range s.delivered(channel) {
+			if m.PreviousSequence != 0 && m.PreviousSequence != last {
+				s.Errorf("%s: after sequence %d comes one that says %d was before it", channel, last, m.PreviousSequence)
+			}
+			last = m.Sequence
+		}
+	}
+}
+
+func settledIsDelivered(s *subject) {
+	s.crowd()
+	messages := s.since(0)
+	seen := map[uint64]int{} // when each sequence was delivered
+	for i, m := range messages {
+		seen[m.Sequence] = i
+	}
+	for i, m := range messages {
+		if m.Settled == 0 {
+			continue
+		}
+		for _, other := range messages {
+			if other.Sequence <= m.Settled && seen[other.Sequence] > i {
+				s.Fatalf("sequence %d says that all up to %d was delivered, and %d came later", m.Sequence, m.Settled, other.Sequence)
 			}
 		}
 	}

@@ -46,7 +46,7 @@ func BenchmarkAppend(b *testing.B) {
 func longLog(n int) *log {
 	l, m := &log{epoch: "e", low: 1}, &engine.Message{}
 	for range n {
-		l.push(m, 0, engine.Retention{Messages: n})
+		l.push(m, engine.Retention{Messages: n})
 	}
 	return l
 }

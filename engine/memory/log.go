@@ -85,12 +85,11 @@ func (l *log) isAt(p engine.Position) bool {
 }
 
 // push makes m the head.
-func (l *log) push(m *engine.Message, sequence uint64, keep engine.Retention) {
+func (l *log) push(m *engine.Message, keep engine.Retention) {
 	m.Previous = l.head
 	l.head++
 	m.Position = engine.Position{Epoch: l.epoch, Offset: l.head}
-	m.Sequence = sequence
-	l.newest.Store(sequence)
+	l.newest.Store(m.Sequence)
 	l.keep = keep
 	if keep.Messages == 0 {
 		l.clear()

@@ -93,7 +93,8 @@ func appendTo(l *log, m *engine.Message, now time.Time, keep engine.Retention) s
 	if receipt, found, err := l.lookUp(m.ID, content); found {
 		return fmt.Sprint(receipt.Position.Offset, receipt.Duplicate, err)
 	}
-	l.push(m, l.newest.Load()+1, keep)
+	m.Sequence = l.newest.Load() + 1
+	l.push(m, keep)
 	l.remember(m, content, now, testOptions)
 	return fmt.Sprint(m.Position.Offset, false, nil)
 }

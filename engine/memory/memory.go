@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"millrace.dev/engine"
@@ -52,7 +51,7 @@ type memory struct {
 	stop    chan struct{} // closed by Close
 	stopped sync.WaitGroup
 
-	sequence atomic.Uint64
+	sequence *sequence
 	shards   [shards]shard
 }
 
@@ -88,6 +87,8 @@ func open(options Options, deliver engine.Deliver) *memory {
 		deliver: deliver,
 		seed:    maphash.MakeSeed(),
 		stop:    make(chan struct{}),
+
+		sequence: newSequence(),
 	}
 	for i := range e.shards {
 		e.shards[i] = shard{logs: map[string]*log{}, epoch: newEpoch(), forgotten: map[uint64]int{}}
@@ -116,7 +117,10 @@ func (e *memory) Append(_ context.Context, m *engine.Message, options engine.App
 	if options.Expect != nil && !l.isAt(*options.Expect) {
 		return engine.Receipt{Position: l.state().Position()}, engine.ErrPositionMismatch
 	}
-	l.push(m, e.sequence.Add(1), options.Retention)
+	m.PreviousSequence = l.newest.Load()
+	m.Sequence, m.Settled = e.sequence.begin()
+	defer e.sequence.end(m.Sequence)
+	l.push(m, options.Retention)
 	l.remember(m, content, now, e.options)
 	l.rememberProducer(m, now, e.options)
 	e.deliver(m)
@@ -162,7 +166,7 @@ func (e *memory) Sequence(context.Context) (engine.Position, error) {
 	if e.isClosed() {
 		return engine.Position{}, engine.ErrClosed
 	}
-	return engine.Position{Epoch: e.epoch, Offset: e.sequence.Load()}, nil
+	return engine.Position{Epoch: e.epoch, Offset: e.sequence.load()}, nil
 }
 
 // Channels implements [engine.Engine].
