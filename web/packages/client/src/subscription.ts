@@ -132,6 +132,16 @@ export function createSubscription(
     if (watched !== watchers.size > 0) dirty();
   }
 
+  /** A place of the pattern itself stands for all that it has seen. */
+  function move(of: string, to: Position | undefined): void {
+    if (of === name) {
+      position = to ?? position;
+      seen.clear();
+    } else {
+      seen.delete(of);
+    }
+  }
+
   return {
     name,
     messages,
@@ -174,11 +184,10 @@ export function createSubscription(
       else if (notice.type === 'unsubscribed' && notice.error) fail(notice.error);
       else if (notice.type === 'checkpoint') {
         const at = { offset: notice.offset, epoch: notice.epoch };
-        if (notice.for === name) position = at;
-        if (isPattern) seen.set(notice.for, at);
+        move(notice.for, at);
+        if (notice.for !== name) seen.set(notice.for, at);
       } else if (notice.type === 'gap') {
-        if (notice.for === name) position = notice.position ?? position;
-        seen.delete(notice.for);
+        move(notice.for, notice.position);
         gaps.emit({
           channel: notice.for,
           reason: notice.reason,

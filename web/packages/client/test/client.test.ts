@@ -236,6 +236,22 @@ describe('subscribing', () => {
     expect(client.channel('chat').getPosition()).toEqual({ offset: 9, epoch: 'e' });
   });
 
+  it('forgets what a place of its pattern stands for', async () => {
+    const client = await connected();
+    client.subscribe('chat.*', () => {});
+    await settle();
+    confirm(transport.link(), 'chat.*', 4);
+    transport.link().send(message('chat.a', 1), message('chat.b', 2));
+    transport.link().send({ type: 'checkpoint', for: 'chat.*', offset: 9, epoch: 'e' });
+    transport.link().send({ type: 'checkpoint', for: 'chat.b', offset: 2, epoch: 'e' });
+    await reconnected();
+    expect(transport.link().of('subscribe')[0]).toMatchObject({
+      since: { offset: 9, epoch: 'e' },
+      seen: { 'chat.b': { offset: 2, epoch: 'e' } },
+    });
+    expect(Object.keys(transport.link().of('subscribe')[0]?.seen ?? {})).toEqual(['chat.b']);
+  });
+
   it('tells of a gap, and goes on in the new epoch', async () => {
     const client = await connected();
     const channel = client.channel('chat');
