@@ -80,7 +80,7 @@ func badFrames() []refusedFrame {
 		{subscribe(`"recent":1e99`), "INVALID_REQUEST", "recent", 0},
 		{subscribe(`"onGap":"explode"`), "INVALID_REQUEST", "onGap", 0},
 		{subscribe(`"cursor":"!"`), "INVALID_CURSOR", "cursor", 0},
-		{subscribe(`"cursor":"` + strings.Repeat("A", 17<<10) + `"`), "TOO_LARGE", "cursor", 16 << 10},
+		{subscribe(`"cursor":"` + strings.Repeat("A", 257<<10) + `"`), "TOO_LARGE", "cursor", 256 << 10},
 		{subscribe(`"recent":1,"since":"1@x"`), "INVALID_REQUEST", "recent", 0},
 		{subscribe(`"seen":{"c":"1@x"}`), "INVALID_REQUEST", "seen", 0},
 		{subscribe(`"since":"x"`), "INVALID_REQUEST", "since", 0},

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ type exchanged struct {
 	body   []byte
 	// Status and message of gRPC: in the headers, the trailers, or a gRPC-Web body.
 	grpc, message string
+	details       string // of the error, in gRPC: a google.rpc.Status
 }
 
 // exchange sends a request by HTTP/1.1 or HTTP/2.
@@ -47,11 +49,25 @@ func exchange(t *testing.T, client *http.Client, method, target string, header h
 	for _, h := range []http.Header{response.Header, response.Trailer} {
 		got.grpc += h.Get("Grpc-Status")
 		got.message += h.Get("Grpc-Message")
+		got.details += h.Get("Grpc-Status-Details-Bin")
 	}
 	if _, after, found := bytes.Cut(got.body, []byte("grpc-status: ")); found {
 		got.grpc, _, _ = strings.Cut(string(after), "\r\n")
 	}
+	if _, after, found := bytes.Cut(got.body, []byte("grpc-status-details-bin: ")); found {
+		got.details, _, _ = strings.Cut(string(after), "\r\n")
+	}
+	details, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(got.details, "="))
+	if err != nil {
+		t.Fatalf("%s %.100s: the details of the error: %v", method, target, err)
+	}
+	got.details = string(details)
 	return got
+}
+
+// hasInfo reports whether the error has a millrace.v1.ErrorInfo.
+func (e exchanged) hasInfo() bool {
+	return strings.Contains(e.text()+e.details, "millrace.v1.ErrorInfo")
 }
 
 // text is all there is to read.

@@ -242,6 +242,9 @@ func TestWhoAsksWithAnIDIsAnswered(t *testing.T) {
 			{`{"type":"subscribe","id":"again","channel":"chat"}`, `{"type":"subscribed","id":"again",`},
 			{`{"id":-2.5,"channel":"elsewhere","data":1}`, `{"type":"published","id":-2.5,"for":"elsewhere","offset":1,`},
 			{`{"type":"unsubscribe","id":"x","channel":"chat"}`, `{"type":"unsubscribed","id":"x","for":"chat"}`},
+			{`{"type":"unsubscribe","id":"y","channel":"chat"}`, `{"type":"unsubscribed","id":"y","already":true,"for":"chat"}`},
+			{`{"type":"publish","id":5,"channel":"users","messageType":"update","entity":"user","entityId":"7","data":{}}`, `{"type":"published","id":5,`},
+			{`{"type":"hello","id":6}`, `{"type":"hello","id":6,`},
 			{`{"type":"ping","id":3}`, `{"type":"pong","id":3}`},
 			{`{"type":"nothing","id":4}`, `{"type":"error","id":4,`},
 		} {
@@ -251,6 +254,49 @@ func TestWhoAsksWithAnIDIsAnswered(t *testing.T) {
 			}
 		}
 		c.getsNothing()
+	})
+}
+
+// Answers are told apart by their ids, however fast the commands come.
+func TestCommandsBackToBackAreAnsweredEach(t *testing.T) {
+	onOldPaths(t, func(s *oldScene) {
+		c := s.connect()
+		var want []string
+		for i := range 200 {
+			kind := []string{"subscribe", "unsubscribe", "unsubscribe"}[i%3]
+			c.sends(fmt.Sprintf(`{"type":%q,"id":%d,"channel":"chat"}`, kind, i))
+			want = append(want, fmt.Sprintf("%sd %d", kind, i))
+		}
+		var got []string
+		for range want {
+			var f frameJSON
+			if err := json.Unmarshal([]byte(c.gets()), &f); err != nil {
+				s.Fatal(err)
+			}
+			got = append(got, f.Type+" "+string(f.ID))
+		}
+		// What changes is confirmed by the stream, the rest at once, so the two may
+		// pass each other.
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			s.Errorf("answered %q", got)
+		}
+		c.getsNothing()
+	})
+}
+
+// A session goes on with the token that hello tells.
+func TestHelloTellsHowToTakeTheSessionOver(t *testing.T) {
+	onOldPaths(t, func(s *oldScene) {
+		c := s.connect()
+		c.sends(`{"type":"hello","id":1}`)
+		var hello struct {
+			SessionToken string `json:"sessionToken"`
+		}
+		if err := json.Unmarshal([]byte(c.gets()), &hello); err != nil || len(hello.SessionToken) < 16 {
+			s.Fatalf("hello tells the session token %q (%v)", hello.SessionToken, err)
+		}
 	})
 }
 

@@ -98,8 +98,9 @@ func (l *lost) after(m *millracev1.Message) {
 // bounds, and what is kept if that was asked for.
 func (c *client) seesLost(l lost, onGap millracev1.OnGap) {
 	c.Helper()
-	if got := c.seesSubscribed(l.name); got.GetResumed() || !proto.Equal(got.GetPosition(), l.head) {
-		c.Errorf("%s: subscribed {%s}, want it at %s and not resumed", l.why, got, l.head)
+	// Whoever is cut before the gap arrives is told of it when he comes back.
+	if got := c.seesSubscribed(l.name); got.GetResumed() || !proto.Equal(got.GetPosition(), l.at) || !proto.Equal(got.GetHead(), l.head) {
+		c.Errorf("%s: subscribed {%s}, want it at %s of %s and not resumed", l.why, got, l.at, l.head)
 	}
 	want := &millracev1.Gap{Channel: l.name, Reason: l.why, Requested: l.at, Position: l.head}
 	if onGap == millracev1.OnGap_ON_GAP_OLDEST {

@@ -242,3 +242,61 @@ func (c *client) expect(want *millracev1.Message, request *millracev1.SubscribeR
 	}
 	pattern.Seen = append(pattern.Seen, &millracev1.ChannelPosition{Channel: name, Position: want.GetPosition()})
 }
+
+// resumeWidePattern follows more channels than a cursor can name. What it notes
+// stays small, because the pattern's own position moves past them, and nothing
+// is lost or seen twice.
+func resumeWidePattern(s *scene) {
+	const channels = 400
+	publisher, first := s.arrive(""), s.arrive("", subscribe("wide.*"))
+	name := func(i int) string { return fmt.Sprintf("wide.a-channel-with-quite-a-long-name-%d", i) }
+	opening := first.toldOf("subscribed")
+	request := &millracev1.SubscribeRequest{Subscriptions: []*millracev1.Subscription{since("wide.*", opening.subscribed.GetPosition())}}
+	cursor := opening.cursor
+	for i := range channels {
+		message := publisher.say(name(i), fmt.Sprint(i))
+		e := first.told()
+		for ; e.checkpoint != nil; e = first.told() {
+			passed(request.GetSubscriptions()[0], e.checkpoint)
+		}
+		if !same(e.message, s.wire.shows(message)) {
+			s.Fatalf("got %s, want {%s}", e, message)
+		}
+		cursor = e.cursor
+		passed(request.GetSubscriptions()[0], &millracev1.Checkpoint{Channel: name(i), Position: message.GetPosition()})
+		if known := len(request.GetSubscriptions()[0].GetSeen()); len(cursor) > 4<<10 || cursor == "" && known > 40 {
+			s.Fatalf("after %d channels the cursor has %d bytes and the client knows %d", i+1, len(cursor), known)
+		}
+	}
+	first.leave()
+	var missed []*millracev1.Message
+	for i := 0; i < channels; i += 7 {
+		missed = append(missed, publisher.say(name(i), `"missed"`))
+	}
+	if cursor != "" {
+		request = &millracev1.SubscribeRequest{Cursor: cursor, Subscriptions: []*millracev1.Subscription{subscribe("wide.*")}}
+	}
+	second, err := s.open("", request)
+	if err != nil {
+		s.Fatal(err)
+	}
+	second.seesResumed("wide.*")
+	second.seesEach(missed...)
+	second.seesNoMore()
+}
+
+// passed notes where a pattern is, as a client does: its own position stands for
+// all channels that it has seen.
+func passed(pattern *millracev1.Subscription, at *millracev1.Checkpoint) {
+	if at.GetChannel() == pattern.GetChannel() {
+		pattern.Since, pattern.Seen = at.GetPosition(), nil
+		return
+	}
+	for _, seen := range pattern.GetSeen() {
+		if seen.GetChannel() == at.GetChannel() {
+			seen.Position = at.GetPosition()
+			return
+		}
+	}
+	pattern.Seen = append(pattern.Seen, &millracev1.ChannelPosition{Channel: at.GetChannel(), Position: at.GetPosition()})
+}

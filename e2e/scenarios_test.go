@@ -26,6 +26,7 @@ var scenarios = []struct {
 	{"D-4 a resume misses nothing while messages flow", resumeWhileMessagesFlow},
 	{"D-9 recent messages come first", askForRecent},
 	{"D-12 a pattern resumes each of its channels", resumePattern},
+	{"D-12 a pattern of many channels has a small cursor", resumeWidePattern},
 	{"D-13 a cursor of several channels resumes each", resumeFromCursor},
 	{"D-13 a cursor of a stream resumes it", resumeFromStreamCursor},
 	{"D-6 what cannot be had is a gap before any later message", announceGaps},

@@ -13,8 +13,10 @@ func (f *frameJSON) response() proto.Message {
 	switch f.Type {
 	case "subscribed":
 		if f.Epoch != "" {
-			return &millracev1.Subscribed{Channel: f.For, Position: f.place(), Resumed: f.Resumed}
+			return &millracev1.Subscribed{Channel: f.For, Position: f.place(), Resumed: f.Resumed, Head: f.Head.proto()}
 		}
+	case "unsubscribed":
+		return &millracev1.Unsubscribed{Channel: f.For}
 	case "published":
 		return f.published()
 	case "history":

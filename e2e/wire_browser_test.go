@@ -35,10 +35,12 @@ type frameJSON struct {
 	Ephemeral      bool              `json:"ephemeral"`
 
 	// Where something is.
-	Offset    uint64 `json:"offset"`
-	Epoch     string `json:"epoch"`
-	Resumed   bool   `json:"resumed"`
-	Duplicate bool   `json:"duplicate"`
+	Offset    uint64        `json:"offset"`
+	Epoch     string        `json:"epoch"`
+	Resumed   bool          `json:"resumed"`
+	Head      *positionJSON `json:"head"`
+	Duplicate bool          `json:"duplicate"`
+	Already   bool          `json:"already"`
 
 	// A gap, or a refusal.
 	Reason     string        `json:"reason"`

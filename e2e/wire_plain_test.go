@@ -75,8 +75,11 @@ func (f *frameJSON) event() (event, error) {
 	}
 	switch f.Type {
 	case "subscribed":
-		return event{subscribed: &millracev1.Subscribed{Channel: f.For, Position: f.place(), Resumed: f.Resumed}}, nil
+		return event{subscribed: &millracev1.Subscribed{Channel: f.For, Position: f.place(), Resumed: f.Resumed, Head: f.Head.proto()}}, nil
 	case "unsubscribed":
+		if f.Already {
+			return event{}, nil
+		}
 		return event{unsubscribed: &millracev1.Unsubscribed{Channel: f.For, Error: f.Error.info()}}, nil
 	case "gap":
 		return event{gap: f.gap()}, nil
@@ -175,19 +178,11 @@ func canSay(r *millracev1.PublishRequest) bool {
 		(r.GetEntity() == nil || slices.Contains([]string{"create", "update", "patch", "delete", "invalidate"}, r.GetType()))
 }
 
-// update sends a command for each channel. An unsubscription is answered only if
-// there was something to end, so a ping tells when it has been done.
+// update sends a command for each channel.
 func (s *plainSession) update(ctx context.Context, r *millracev1.UpdateSubscriptionRequest) (proto.Message, error) {
 	response := &millracev1.UpdateSubscriptionResponse{}
 	for _, name := range r.GetRemove() {
-		frame, err := command{"type": "unsubscribe", "id": "unsubscribe", "channel": name}.encode()
-		if err != nil {
-			return nil, err
-		}
-		if err := s.conn.Write(ctx, websocket.MessageText, frame); err != nil {
-			return nil, err
-		}
-		if _, err := s.do(ctx, command{"type": "ping"}); err != nil {
+		if _, err := s.do(ctx, command{"type": "unsubscribe", "channel": name}); err != nil {
 			return nil, err
 		}
 	}

@@ -20,7 +20,6 @@ type channelFeed struct {
 	onGap   millracev1.OnGap
 
 	// Owned by the session's reader.
-	opening  []*Frame        // sent before anything else
 	position engine.Position // of the last message shown
 	target   uint64          // head of the log when the subscription began
 	unseen   bool            // position has moved without a message
@@ -29,7 +28,7 @@ type channelFeed struct {
 // openChannel makes the feed and has the topic's frames wait for it from here on,
 // so that what the log says next misses nothing, and a session that has just come
 // needs no history.
-func (s *Service) openChannel(ctx context.Context, sub *subscription, request *millracev1.Subscription) (*millracev1.Subscribed, error) {
+func (s *Service) openChannel(ctx context.Context, sub *subscription, request *millracev1.Subscription) (*millracev1.Subscribed, *millracev1.Gap, error) {
 	f := &channelFeed{
 		service: s, sub: sub, name: request.GetChannel(), onGap: request.GetOnGap(),
 	}
@@ -41,26 +40,21 @@ func (s *Service) openChannel(ctx context.Context, sub *subscription, request *m
 	log, err := s.engine.State(ctx, f.name)
 	if err != nil {
 		sub.close()
-		return nil, err
+		return nil, nil, err
 	}
 	subscribed, gap, err := f.begin(ctx, log, request)
 	if err != nil {
 		sub.close()
-		return nil, err
+		return nil, nil, err
 	}
 	if gap != nil && f.onGap == millracev1.OnGap_ON_GAP_CLOSE {
 		sub.close()
-		return nil, gapRefusal(gap)
-	}
-	f.opening = []*Frame{newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Subscribed{Subscribed: subscribed}})}
-	if gap != nil {
-		f.opening = append(f.opening, gapNotice(gap))
+		return nil, nil, gapRefusal(gap)
 	}
 	if f.position.Offset < f.target {
 		sub.letGo() // the log comes first
 	}
-	sub.behind = true // for the opening
-	return subscribed, nil
+	return subscribed, gap, nil
 }
 
 // begin decides where the feed starts.
@@ -77,11 +71,16 @@ func (f *channelFeed) begin(ctx context.Context, log engine.State, request *mill
 		from.position.Offset, err = f.beforeNewest(ctx, log, recent)
 	}
 	f.position, f.target = from.position, log.Head
-	return &millracev1.Subscribed{
+	subscribed := &millracev1.Subscribed{
 		Channel:  f.name,
-		Position: positionToProto(log.Position()),
+		Position: positionToProto(from.position),
 		Resumed:  request.GetSince() != nil && from.gap == nil,
-	}, from.gap, err
+		Head:     positionToProto(log.Position()),
+	}
+	if from.gap != nil {
+		subscribed.Position = request.GetSince() // until the gap was told
+	}
+	return subscribed, from.gap, err
 }
 
 // beforeNewest is the offset before the n newest messages that are kept; some in
@@ -190,8 +189,6 @@ func (f *channelFeed) checkpoints(b *batch) {
 
 // catchUp implements [feed].
 func (f *channelFeed) catchUp(ctx context.Context, b *batch) (bool, error) {
-	b.add(f.opening...)
-	f.opening = nil
 	for !b.full() && !f.sub.removed.Load() {
 		if f.sub.cursor.Load() != nil || f.sub.goLive(f.meets) {
 			return true, nil

@@ -52,12 +52,14 @@ var DefaultRule = Rule{
 
 // Limits bound what one caller can spend. A zero field has its default.
 type Limits struct {
-	PayloadBytes    int // of one message. Default 512 KiB
-	Channels        int // channels and patterns of one session. Default 512
-	BatchMessages   int // messages of one PublishBatch. Default 1,000
-	PendingBytes    int // undelivered bytes of one session. Default 1 MiB
-	ReplayMessages  int // messages replayed to one subscription. Default 1,000,000
-	PatternChannels int // channels that a cursor can name for one pattern. Default 1,024
+	PayloadBytes   int // of one message. Default 512 KiB
+	Channels       int // channels and patterns of one session. Default 512
+	BatchMessages  int // messages of one PublishBatch. Default 1,000
+	PendingBytes   int // undelivered bytes of one session. Default 1 MiB
+	ReplayMessages int // messages replayed to one subscription. Default 1,000,000
+	// PatternChannels is how many channels a cursor names for one pattern before
+	// the position of the pattern moves past them. Default 32.
+	PatternChannels int
 	// Heartbeat is how long a stream may be silent, where the client does not
 	// say. Default 15 s.
 	Heartbeat time.Duration
@@ -99,7 +101,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Limits.BatchMessages, 1000)
 	setDefault(&c.Limits.PendingBytes, 1<<20)
 	setDefault(&c.Limits.ReplayMessages, 1_000_000)
-	setDefault(&c.Limits.PatternChannels, 1024)
+	setDefault(&c.Limits.PatternChannels, 32)
 	setDefault(&c.Limits.Heartbeat, 15*time.Second)
 	setDefault(&c.Limits.WriteTimeout, 10*time.Second)
 	setDefault(&c.Limits.Linger, 15*time.Second)

@@ -2,7 +2,10 @@ package service
 
 import (
 	"encoding/base64"
+	"math"
+	"slices"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"millrace.dev/channel"
@@ -10,14 +13,19 @@ import (
 	millracev1 "millrace.dev/gen/millrace/v1"
 )
 
-// maxCursorBytes bounds the text of a cursor: it must fit into a header.
-const maxCursorBytes = 16 << 10
+const (
+	maxCursorBytes = 256 << 10 // of text that is taken
+	// MaxHeaderCursor is how many bytes of text a cursor that comes back in a
+	// header may have.
+	MaxHeaderCursor = 16 << 10
+)
 
 // Cursor is where several channels are, as one opaque text. It is a resume
 // point: whoever subscribes from it sees everything after it.
 type Cursor struct {
 	names     []string // in the order in which they came
 	positions map[string]engine.Position
+	truncated bool // channels are missing: resuming them, and patterns, is a gap
 }
 
 // Position is where a channel or pattern is.
@@ -43,23 +51,62 @@ func (c *Cursor) Remove(name string) {
 		return
 	}
 	delete(c.positions, name)
-	for i, n := range c.names {
-		if n == name {
-			c.names = append(c.names[:i], c.names[i+1:]...)
-			return
+	c.names = slices.Delete(c.names, slices.Index(c.names, name), slices.Index(c.names, name)+1)
+}
+
+// Settle moves a pattern to a position that covers what was seen of the channels
+// that match it. It forgets them, but for those that another pattern needs or
+// that keep, which may be nil, is true for.
+func (c *Cursor) Settle(pattern string, p engine.Position, keep func(name string) bool) {
+	c.Set(pattern, p)
+	c.forget(pattern, keep)
+}
+
+// RemovePattern forgets a pattern and the channels that only it has seen.
+func (c *Cursor) RemovePattern(pattern string, keep func(name string) bool) {
+	c.Remove(pattern)
+	c.forget(pattern, keep)
+}
+
+func (c *Cursor) forget(pattern string, keep func(name string) bool) {
+	c.names = slices.DeleteFunc(c.names, func(name string) bool {
+		if channel.IsPattern(name) || !channel.Match(pattern, name) || keep(name) || c.isSeenBy(name, pattern) {
+			return false
 		}
-	}
+		delete(c.positions, name)
+		return true
+	})
+}
+
+// isSeenBy reports whether a pattern other than this one matches a channel.
+func (c *Cursor) isSeenBy(name, notThis string) bool {
+	return slices.ContainsFunc(c.names, func(other string) bool {
+		return other != notThis && channel.IsPattern(other) && channel.Match(other, name)
+	})
 }
 
 // Len is how many channels and patterns the cursor knows.
 func (c *Cursor) Len() int { return len(c.names) }
 
 // String is the opaque text: unpadded base64url of a millrace.v1.Cursor.
-func (c *Cursor) String() string {
-	message := &millracev1.Cursor{}
+func (c *Cursor) String() string { return c.text(math.MaxInt) }
+
+// Header is the text where it must fit into a header. What does not fit is a gap
+// to who resumes from it.
+func (c *Cursor) Header() string { return c.text(MaxHeaderCursor) }
+
+func (c *Cursor) text(limit int) string {
+	message := &millracev1.Cursor{Truncated: c.truncated}
+	size, limit := 2, base64.RawURLEncoding.DecodedLen(limit)
 	for _, name := range c.names {
 		p := c.positions[name]
-		message.Entries = append(message.Entries, &millracev1.CursorEntry{Channel: name, Epoch: p.Epoch, Offset: p.Offset})
+		entry := &millracev1.CursorEntry{Channel: name, Epoch: p.Epoch, Offset: p.Offset}
+		n := proto.Size(entry)
+		if size += 1 + protowire.SizeBytes(n); size > limit {
+			message.Truncated = true
+			break
+		}
+		message.Entries = append(message.Entries, entry)
 	}
 	b, err := proto.Marshal(message)
 	mustEncode(err)
@@ -79,7 +126,7 @@ func ParseCursor(text string) (*Cursor, error) {
 	if err != nil {
 		return nil, refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_CURSOR, "cursor", "cursor: not one of this service")
 	}
-	c := &Cursor{}
+	c := &Cursor{truncated: message.GetTruncated()}
 	for _, entry := range message.GetEntries() {
 		if channel.CheckPattern(entry.GetChannel()) != nil {
 			return nil, refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_CURSOR, "cursor", "cursor: not one of this service")
@@ -89,11 +136,20 @@ func ParseCursor(text string) (*Cursor, error) {
 	return c, nil
 }
 
+// unknownEpoch is that of no log: a resume from there is a gap.
+const unknownEpoch = "?"
+
+// Unknown is the position of a subscriber that lost its own.
+func Unknown() *millracev1.Position { return &millracev1.Position{Epoch: unknownEpoch} }
+
 // resume adds to a subscription where the cursor says that it was. A start of
 // the subscription's own comes first.
 func (c *Cursor) resume(request *millracev1.Subscription) *millracev1.Subscription {
 	name := request.GetChannel()
 	position, found := c.Position(name)
+	if c.truncated && (!found || channel.IsPattern(name)) {
+		position, found = engine.Position{Epoch: unknownEpoch}, true
+	}
 	if !found || request.GetSince() != nil {
 		return request
 	}

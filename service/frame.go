@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -33,12 +34,30 @@ type Frame struct {
 	// Set once. Either Message or Notice is set.
 	Message *engine.Message
 	Notice  *millracev1.SubscribeResponse
+	// CommandID is that of the command that caused the notice, as
+	// [WithCommandID] has it.
+	CommandID string
 
 	mu      sync.Mutex // held while encoding
 	encoded [formats]atomic.Pointer[[]byte]
 }
 
 func newMessageFrame(m *engine.Message) *Frame { return &Frame{Message: m} }
+
+type commandIDKey struct{}
+
+// WithCommandID has the notices that a call causes on the session's stream carry
+// the id of a command, so that a wire on which both go one way can tell which
+// command a notice confirms.
+func WithCommandID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, commandIDKey{}, id)
+}
+
+// from says which call caused the notice.
+func (f *Frame) from(ctx context.Context) *Frame {
+	f.CommandID, _ = ctx.Value(commandIDKey{}).(string)
+	return f
+}
 
 func newNotice(notice *millracev1.SubscribeResponse) *Frame { return &Frame{Notice: notice} }
 

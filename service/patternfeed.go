@@ -20,17 +20,23 @@ type patternFeed struct {
 	onGap   millracev1.OnGap
 
 	// Owned by the session's reader.
-	opening []*Frame
-	start   engine.Position            // sequence that unseen channels count from
-	seen    map[string]engine.Position // last message shown, or hidden
-	hidden  map[string]bool            // channels whose last message was hidden
-	todo    []string                   // channels to read from the log before going on
+	start  engine.Position  // sequence that unseen channels count from
+	seen   map[string]place // last message shown, or hidden
+	hidden map[string]bool  // channels whose last message was hidden
+	todo   []string         // channels to read from the log before going on
+	oldest bool             // channels without a place begin with the oldest that is kept
 }
 
-func (s *Service) openPattern(ctx context.Context, sub *subscription, request *millracev1.Subscription) (*millracev1.Subscribed, error) {
+// place is where a pattern is in one of its channels.
+type place struct {
+	engine.Position
+	sequence uint64 // at least that of the message there; 0 for one that a cursor had
+}
+
+func (s *Service) openPattern(ctx context.Context, sub *subscription, request *millracev1.Subscription) (*millracev1.Subscribed, *millracev1.Gap, error) {
 	f := &patternFeed{
 		service: s, sub: sub, pattern: request.GetChannel(), onGap: request.GetOnGap(),
-		seen:   map[string]engine.Position{},
+		seen:   map[string]place{},
 		hidden: map[string]bool{},
 	}
 	sub.feed = f
@@ -43,43 +49,37 @@ func (s *Service) openPattern(ctx context.Context, sub *subscription, request *m
 	now, err := s.engine.Sequence(ctx)
 	if err != nil {
 		f.leave()
-		return nil, err
+		return nil, nil, err
 	}
-	subscribed := &millracev1.Subscribed{Channel: f.pattern, Position: positionToProto(now)}
-	f.opening = []*Frame{newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Subscribed{Subscribed: subscribed}})}
 	f.start = now
+	subscribed := &millracev1.Subscribed{Channel: f.pattern, Position: positionToProto(now), Head: positionToProto(now)}
 	if request.GetSince() == nil {
-		f.sub.behind = true // for the opening
-		return subscribed, nil
+		return subscribed, nil, nil
 	}
-	if gap := f.resume(now, request); gap != nil {
-		if f.onGap == millracev1.OnGap_ON_GAP_CLOSE {
-			f.leave()
-			return nil, gapRefusal(gap)
-		}
-		f.opening = append(f.opening, gapNotice(gap))
-		return subscribed, nil
+	subscribed.Position = request.GetSince()
+	gap := f.resume(now, request)
+	if gap != nil && f.onGap == millracev1.OnGap_ON_GAP_CLOSE {
+		f.leave()
+		return nil, nil, gapRefusal(gap)
 	}
-	subscribed.Resumed = true
-	return subscribed, nil
+	subscribed.Resumed = gap == nil
+	return subscribed, gap, nil
 }
 
 // resume takes over where a session left off, unless sequences have begun anew.
 func (f *patternFeed) resume(now engine.Position, request *millracev1.Subscription) *millracev1.Gap {
 	since := positionFromProto(request.GetSince())
-	if since.Epoch != now.Epoch || since.Offset > now.Offset {
-		return &millracev1.Gap{
-			Channel:   f.pattern,
-			Reason:    millracev1.GapReason_GAP_REASON_EPOCH_CHANGED,
-			Requested: request.GetSince(),
-			Position:  positionToProto(now),
+	if since.Epoch == now.Epoch && since.Offset <= now.Offset {
+		f.start = since
+		for _, entry := range request.GetSeen() {
+			f.seen[entry.GetChannel()] = place{Position: positionFromProto(entry.GetPosition())}
 		}
+		return nil
 	}
-	f.start = since
-	for _, entry := range request.GetSeen() {
-		f.seen[entry.GetChannel()] = positionFromProto(entry.GetPosition())
+	if f.onGap == millracev1.OnGap_ON_GAP_OLDEST {
+		f.start.Offset, f.oldest = 0, true
 	}
-	return nil
+	return newGap(f.pattern, millracev1.GapReason_GAP_REASON_EPOCH_CHANGED, since, f.start)
 }
 
 // accept implements [feed].
@@ -91,12 +91,13 @@ func (f *patternFeed) accept(frame *Frame, b *batch) bool {
 		}
 		return true
 	}
+	f.settle(m.Settled, b)
 	at, known := f.seen[m.Channel]
 	switch {
 	case known && at.Epoch == m.Position.Epoch && m.Position.Offset <= at.Offset, !known && m.Sequence <= f.start.Offset:
 		return true
 	case known && at.Epoch != m.Position.Epoch && m.Previous == 0 && f.onGap != millracev1.OnGap_ON_GAP_CLOSE:
-		f.renew(m, at, b)
+		f.renew(m, at.Position, b)
 	case known && (at.Epoch != m.Position.Epoch || m.Previous != at.Offset):
 		return false
 	}
@@ -104,11 +105,31 @@ func (f *patternFeed) accept(frame *Frame, b *batch) bool {
 	return true
 }
 
+// settle moves the pattern's own position to where everything up to a sequence
+// was shown, once there are so many channels seen beyond it that a cursor grows:
+// from then on it names only those that are further.
+func (f *patternFeed) settle(settled uint64, b *batch) {
+	if len(f.seen) <= f.service.config.Limits.PatternChannels || settled <= f.start.Offset {
+		return
+	}
+	f.start.Offset, f.oldest = settled, false
+	b.add(checkpointNotice(f.pattern, f.start))
+	for name, at := range f.seen {
+		if at.sequence <= settled {
+			delete(f.seen, name)
+			delete(f.hidden, name)
+			continue
+		}
+		delete(f.hidden, name)
+		b.add(checkpointNotice(name, at.Position))
+	}
+}
+
 // renew goes on in a new log of a channel, of which m is the first message.
 func (f *patternFeed) renew(m *engine.Message, at engine.Position, b *batch) {
 	begin := engine.Position{Epoch: m.Position.Epoch}
 	gap := newGap(m.Channel, millracev1.GapReason_GAP_REASON_EPOCH_CHANGED, at, begin)
-	f.begin(m.Channel, start{position: begin, gap: gap}, b)
+	f.begin(m.Channel, start{position: begin, gap: gap}, m.Sequence, b)
 }
 
 // show adds a message that follows on what was seen of its channel, and moves
@@ -116,16 +137,16 @@ func (f *patternFeed) renew(m *engine.Message, at engine.Position, b *batch) {
 func (f *patternFeed) show(frame *Frame, b *batch) {
 	m := frame.Message
 	if !f.sub.selects.includes(m) {
-		f.passOver(m.Channel, m.Position)
+		f.passOver(m.Channel, place{m.Position, m.Sequence})
 		return
 	}
 	f.checkpoint(m.Channel, b)
-	f.seen[m.Channel] = m.Position
+	f.seen[m.Channel] = place{m.Position, m.Sequence}
 	b.add(frame)
 }
 
 // passOver moves on in a channel without a message to say so.
-func (f *patternFeed) passOver(name string, to engine.Position) {
+func (f *patternFeed) passOver(name string, to place) {
 	if to.Offset > f.seen[name].Offset {
 		f.seen[name] = to
 		f.hidden[name] = true
@@ -136,7 +157,7 @@ func (f *patternFeed) passOver(name string, to engine.Position) {
 func (f *patternFeed) checkpoint(name string, b *batch) {
 	if f.hidden[name] {
 		delete(f.hidden, name)
-		b.add(checkpointNotice(name, f.seen[name]))
+		b.add(checkpointNotice(name, f.seen[name].Position))
 	}
 }
 
@@ -150,8 +171,6 @@ func (f *patternFeed) checkpoints(b *batch) {
 // catchUp implements [feed]: it goes live first, then reads the log of every
 // channel that has more than was shown. What comes twice is passed over.
 func (f *patternFeed) catchUp(ctx context.Context, b *batch) (bool, error) {
-	b.add(f.opening...)
-	f.opening = nil
 	if f.sub.cursor.Load() == nil {
 		f.sub.goLive(always)
 		names, err := f.service.engine.Channels(ctx, func(name string) bool { return channel.Match(f.pattern, name) }, f.start.Offset)
@@ -181,7 +200,7 @@ func (f *patternFeed) replay(ctx context.Context, name string, b *batch) (done b
 		return false, err
 	}
 	if from := f.from(name, page, at, known); from.gap != nil || !known {
-		f.begin(name, from, b)
+		f.begin(name, from, page.State.Sequence, b)
 		return false, nil
 	}
 	for _, m := range page.Messages {
@@ -191,13 +210,14 @@ func (f *patternFeed) replay(ctx context.Context, name string, b *batch) (done b
 		f.replayOne(m, b)
 	}
 	if !page.More {
-		f.passOver(name, page.State.Position())
+		f.passOver(name, place{page.State.Position(), page.State.Sequence})
 	}
 	return !page.More, nil
 }
 
-// begin moves to where a channel's replay starts.
-func (f *patternFeed) begin(name string, from start, b *batch) {
+// begin moves to where a channel's replay starts, in a log whose newest message
+// has the sequence.
+func (f *patternFeed) begin(name string, from start, newest uint64, b *batch) {
 	switch {
 	case from.gap != nil && f.onGap == millracev1.OnGap_ON_GAP_CLOSE:
 		f.sub.session.drop(f.sub, gapRefusal(from.gap).info)
@@ -205,7 +225,7 @@ func (f *patternFeed) begin(name string, from start, b *batch) {
 	case from.gap != nil:
 		b.add(gapNotice(from.gap))
 	}
-	f.seen[name] = from.position
+	f.seen[name] = place{from.position, newest}
 	delete(f.hidden, name)
 }
 
@@ -213,20 +233,23 @@ func (f *patternFeed) begin(name string, from start, b *batch) {
 // What has expired in between is passed over.
 func (f *patternFeed) replayOne(m *engine.Message, b *batch) {
 	if m.Sequence <= f.start.Offset {
-		f.seen[m.Channel] = m.Position
+		f.seen[m.Channel] = place{m.Position, m.Sequence}
 		return
 	}
-	f.passOver(m.Channel, engine.Position{Epoch: m.Position.Epoch, Offset: m.Previous})
+	f.passOver(m.Channel, place{engine.Position{Epoch: m.Position.Epoch, Offset: m.Previous}, m.PreviousSequence})
 	f.show(newMessageFrame(m), b)
 }
 
 // from decides where a channel's replay starts: where it was seen last, or
 // before its first message after the start of the subscription.
-func (f *patternFeed) from(name string, page engine.Page, at engine.Position, known bool) start {
+func (f *patternFeed) from(name string, page engine.Page, at place, known bool) start {
 	keep := f.service.rules.of(name).History
 	limit := f.service.config.Limits.ReplayMessages
 	if known {
-		return resume(name, at, page.State, keep, limit, f.onGap)
+		return resume(name, at.Position, page.State, keep, limit, f.onGap)
+	}
+	if f.oldest {
+		return start{position: engine.Position{Epoch: page.State.Epoch, Offset: oldest(page.State, limit)}}
 	}
 	before := engine.Position{Epoch: page.State.Epoch}
 	for _, m := range page.Messages {
@@ -235,12 +258,18 @@ func (f *patternFeed) from(name string, page engine.Page, at engine.Position, kn
 		}
 		before.Offset = m.Position.Offset
 	}
-	if before.Offset == 0 && page.State.Low > 1 {
-		// The oldest kept message is after the start, so some that are no longer
-		// kept may be as well.
-		return resume(name, before, page.State, keep, limit, f.onGap)
+	if before.Offset > 0 || page.State.Low <= 1 {
+		return start{position: before}
 	}
-	return start{position: before}
+	// The oldest kept message is after the start, so some that are no longer kept
+	// may be as well: unless it says that the one before it was not.
+	if len(page.Messages) > 0 {
+		first := page.Messages[0]
+		if first.Position.Offset == page.State.Low && first.PreviousSequence > 0 && first.PreviousSequence <= f.start.Offset {
+			return start{position: engine.Position{Epoch: page.State.Epoch, Offset: first.Previous}}
+		}
+	}
+	return resume(name, before, page.State, keep, limit, f.onGap)
 }
 
 func always(*topic) bool { return true }

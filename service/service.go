@@ -8,12 +8,14 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
+	"connectrpc.com/connect/v2/connectproto"
 	"connectrpc.com/grpcreflect/v2"
 
 	"millrace.dev/auth"
@@ -222,7 +224,7 @@ func (s *Service) probe(ctx context.Context) error {
 	defer session.close(nil)
 	name := reserved + "ready." + session.id
 	sub := newSubscription(session, subKey{name: name})
-	if _, err := s.openChannel(ctx, sub, &millracev1.Subscription{Channel: name}); err != nil {
+	if _, _, err := s.openChannel(ctx, sub, &millracev1.Subscription{Channel: name}); err != nil {
 		return err
 	}
 	if err := session.insert(sub); err != nil {
@@ -260,6 +262,31 @@ func (s *Service) protect(next connect.ServerFunc) connect.ServerFunc {
 		if end, ok := errors.AsType[*refusal](context.Cause(ctx)); ok {
 			err = end
 		}
-		return asConnect(err)
+		return asConnect(s.explain(err))
 	}
+}
+
+// explain gives an error of Connect itself, which keeps its code, a reason like
+// that of all others: the request is too large or cannot be read.
+func (s *Service) explain(err error) error {
+	e, ok := errors.AsType[*connect.Error](err)
+	if !ok || len(e.Details()) > 0 {
+		return err
+	}
+	info := &millracev1.ErrorInfo{
+		Reason: millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, Field: "request",
+		Message: strings.ToValidUTF8("request: "+e.Message(), "?"),
+	}
+	switch e.Code() {
+	case connect.CodeResourceExhausted:
+		info.Reason, info.Limit = millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, uint64(s.RequestBytes())
+	case connect.CodeInvalidArgument, connect.CodeInternal, connect.CodeUnimplemented:
+	default:
+		return err
+	}
+	detail, detailErr := connectproto.NewErrorDetail(info)
+	if detailErr != nil {
+		return err
+	}
+	return connect.NewError(e.Code(), info.GetMessage()).WithDetail(detail).WithCause(err)
 }

@@ -120,32 +120,36 @@ func (s *Session) open(ctx context.Context, key subKey, request *millracev1.Subs
 	if channel.IsPattern(key.name) {
 		open = s.service.openPattern
 	}
-	subscribed, err := open(ctx, sub, request)
+	subscribed, gap, err := open(ctx, sub, request)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.announce(sub); err != nil {
-		sub.feed.leave()
-		return nil, err
+	opening := []*Frame{subscribedNotice(subscribed).from(ctx)}
+	if gap != nil {
+		opening = append(opening, gapNotice(gap))
 	}
+	if !channel.IsPattern(key.name) && s.service.rules.of(key.name).Announce {
+		sync, err := s.announce(key.name)
+		if err != nil {
+			sub.feed.leave()
+			return nil, err
+		}
+		opening = append(opening, sync)
+	}
+	s.notice(opening...) // before the reader has the subscription
 	return subscribed, s.insert(sub)
 }
 
 // announce makes the session present where the rule says that subscribers are,
-// and tells it who else is, in the form of existing clients.
-func (s *Session) announce(sub *subscription) error {
-	feed, isChannel := sub.feed.(*channelFeed)
-	if !isChannel || !s.service.rules.of(feed.name).Announce {
-		return nil
-	}
-	if err := s.markPresent(feed.name); err != nil {
-		return err
+// and returns who else is, in the form of existing clients.
+func (s *Session) announce(name string) (sync *Frame, err error) {
+	if err := s.markPresent(name); err != nil {
+		return nil, err
 	}
 	user := memberName(s.id, s.identity)
-	s.service.presence.enter(feed.name, user, s.id, nil)
-	sync := map[string]any{"type": "sync", "userId": user, "users": s.service.presence.users(feed.name)}
-	feed.opening = append(feed.opening, newMessageFrame(announcement(feed.name, sync)))
-	return nil
+	s.service.presence.enter(name, user, s.id, nil)
+	who := map[string]any{"type": "sync", "userId": user, "users": s.service.presence.users(name)}
+	return newMessageFrame(announcement(name, who)), nil
 }
 
 // watch adds the presence of a channel. Called under commands.
@@ -190,17 +194,20 @@ func (s *Session) insert(sub *subscription) error {
 	return nil
 }
 
-// unsubscribe removes a channel or pattern, and its presence.
-func (s *Session) unsubscribe(name string) {
+// unsubscribe removes a channel or pattern, and its presence. It returns false
+// if it was not there.
+func (s *Session) unsubscribe(ctx context.Context, name string) bool {
 	s.commands.Lock()
 	defer s.commands.Unlock()
 	s.remove(subKey{name: name, presence: true})
-	if s.remove(subKey{name: name}) {
-		s.notice(unsubscribedNotice(name, nil))
-		if s.service.rules.of(name).Announce {
-			s.leaveNow(name)
-		}
+	if !s.remove(subKey{name: name}) {
+		return false
 	}
+	s.notice(unsubscribedNotice(name, nil).from(ctx))
+	if s.service.rules.of(name).Announce {
+		s.leaveNow(name)
+	}
+	return true
 }
 
 // drop ends one subscription for a reason that the client did not give.
@@ -232,16 +239,20 @@ func (sub *subscription) close() {
 	sub.letGo()
 }
 
+func subscribedNotice(subscribed *millracev1.Subscribed) *Frame {
+	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Subscribed{Subscribed: subscribed}})
+}
+
 func unsubscribedNotice(name string, why *millracev1.ErrorInfo) *Frame {
 	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Unsubscribed{
 		Unsubscribed: &millracev1.Unsubscribed{Channel: name, Error: why},
 	}})
 }
 
-// notice sends a frame before everything that is not yet taken by the reader.
-func (s *Session) notice(f *Frame) {
+// notice sends frames before everything that is not yet taken by the reader.
+func (s *Session) notice(frames ...*Frame) {
 	s.mu.Lock()
-	s.notices = append(s.notices, f)
+	s.notices = append(s.notices, frames...)
 	s.mu.Unlock()
 	s.awake()
 }

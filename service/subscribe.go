@@ -170,10 +170,12 @@ func (s *Service) UpdateSubscription(ctx context.Context, request *millracev1.Up
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range request.GetRemove() {
-		session.unsubscribe(name)
-	}
 	response := &millracev1.UpdateSubscriptionResponse{}
+	for _, name := range request.GetRemove() {
+		if session.unsubscribe(ctx, name) {
+			response.Unsubscribed = append(response.Unsubscribed, name)
+		}
+	}
 	for _, add := range request.GetAdd() {
 		subscribed, err := session.subscribe(ctx, from.resume(add))
 		switch {

@@ -44,7 +44,7 @@ func sayNotice(notice *millracev1.SubscribeResponse) string {
 	case *millracev1.SubscribeResponse_Ready:
 		return "ready"
 	case *millracev1.SubscribeResponse_Subscribed:
-		words := "subscribed " + place(n.Subscribed.GetChannel(), n.Subscribed.GetPosition())
+		words := "subscribed " + place(n.Subscribed.GetChannel(), n.Subscribed.GetHead())
 		if n.Subscribed.GetResumed() {
 			words += " resumed"
 		}

@@ -18,6 +18,7 @@ import (
 	"io"
 	mathrand "math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 
 	"millrace.dev/adapters/internal/browser"
 	"millrace.dev/adapters/internal/call"
+	"millrace.dev/channel"
 	"millrace.dev/engine"
 	millracev1 "millrace.dev/gen/millrace/v1"
 	"millrace.dev/gen/millrace/v1/millracev1connect"
@@ -87,9 +89,10 @@ type stream struct {
 	envelope bool
 	started  bool // headers are sent
 
-	cursor *service.Cursor // where the stream is
-	sent   string          // text of the cursor that the client has
-	buffer []byte          // reused for each batch
+	cursor   *service.Cursor // where the stream is
+	channels []string        // subscribed to by their names
+	sent     string          // text of the cursor that the client has
+	buffer   []byte          // reused for each batch
 }
 
 // parse makes the request of the URL and the header that browsers add when they
@@ -147,7 +150,7 @@ func (s *stream) resume(text string) error {
 	default:
 		for _, subscription := range s.request.GetSubscriptions() {
 			subscription.Recent = 0
-			subscription.Since = &millracev1.Position{Epoch: "?"}
+			subscription.Since = service.Unknown()
 		}
 	}
 	return nil
@@ -240,7 +243,7 @@ func (s *stream) message(f *service.Frame) {
 		s.buffer = append(s.buffer, f.Bytes(s.format(true), encoder(s.envelope, true))...)
 		return
 	}
-	s.sent = s.cursor.String()
+	s.sent = s.cursor.Header()
 	s.buffer = appendLine(s.buffer, "id", s.sent)
 	s.buffer = append(s.buffer, f.Bytes(s.format(false), encoder(s.envelope, false))...)
 }
@@ -294,8 +297,8 @@ func (s *stream) notice(notice *millracev1.SubscribeResponse) {
 		s.event("millrace.gap", browser.FromGap(n.Gap))
 	case *millracev1.SubscribeResponse_Checkpoint:
 		// A block of an id alone: browsers keep it and dispatch nothing.
-		s.move(n.Checkpoint.GetChannel(), n.Checkpoint.GetPosition())
-		s.sent = s.cursor.String()
+		s.checkpoint(n.Checkpoint)
+		s.sent = s.cursor.Header()
 		s.buffer = append(appendLine(s.buffer, "id", s.sent), '\n')
 	case *millracev1.SubscribeResponse_PresenceSnapshot:
 		s.event("millrace.presence", browser.FromSnapshot(n.PresenceSnapshot))
@@ -313,17 +316,34 @@ func (s *stream) ready(n *millracev1.Ready) {
 	})
 }
 
-// subscribed keeps the cursor of a channel that is resumed; what it missed is
-// still to come.
 func (s *stream) subscribed(n *millracev1.Subscribed) {
-	if !n.GetResumed() {
-		s.move(n.GetChannel(), n.GetPosition())
+	s.move(n.GetChannel(), n.GetPosition())
+	if !channel.IsPattern(n.GetChannel()) {
+		s.channels = append(s.channels, n.GetChannel())
 	}
 	s.event("millrace.subscribed", browser.FromSubscribed(n))
 }
 
+// isChannel reports whether the stream is subscribed to a channel by its name.
+func (s *stream) isChannel(name string) bool { return slices.Contains(s.channels, name) }
+
+// checkpoint moves the cursor. A pattern's position stands for all channels that
+// match it.
+func (s *stream) checkpoint(n *millracev1.Checkpoint) {
+	if channel.IsPattern(n.GetChannel()) {
+		s.cursor.Settle(n.GetChannel(), position(n.GetPosition()), s.isChannel)
+		return
+	}
+	s.move(n.GetChannel(), n.GetPosition())
+}
+
 func (s *stream) unsubscribed(n *millracev1.Unsubscribed) {
-	s.cursor.Remove(n.GetChannel())
+	if channel.IsPattern(n.GetChannel()) {
+		s.cursor.RemovePattern(n.GetChannel(), s.isChannel)
+	} else {
+		s.channels = slices.DeleteFunc(s.channels, func(name string) bool { return name == n.GetChannel() })
+		s.cursor.Remove(n.GetChannel())
+	}
 	body := map[string]any{"for": n.GetChannel()}
 	if n.GetError() != nil {
 		body["error"] = browser.FromErrorInfo(n.GetError())
@@ -332,13 +352,17 @@ func (s *stream) unsubscribed(n *millracev1.Unsubscribed) {
 }
 
 func (s *stream) move(name string, p *millracev1.Position) {
-	s.cursor.Set(name, engine.Position{Epoch: p.GetEpoch(), Offset: p.GetOffset()})
+	s.cursor.Set(name, position(p))
+}
+
+func position(p *millracev1.Position) engine.Position {
+	return engine.Position{Epoch: p.GetEpoch(), Offset: p.GetOffset()}
 }
 
 // event appends an event of the stream itself, with the cursor if it has moved:
 // a checkpoint, so that even a client that has seen no message resumes.
 func (s *stream) event(name string, body any) {
-	if text := s.cursor.String(); s.cursor.Len() > 0 && text != s.sent {
+	if text := s.cursor.Header(); s.cursor.Len() > 0 && text != s.sent {
 		s.sent = text
 		s.buffer = appendLine(s.buffer, "id", text)
 	}

@@ -18,9 +18,9 @@ import (
 // plainCommand is a frame from the client. Which fields count depends on the
 // type.
 type plainCommand struct {
-	Type    string  `json:"type"`
-	ID      askedID `json:"id"`
-	Channel string  `json:"channel"`
+	Type    string    `json:"type"`
+	ID      commandID `json:"id"`
+	Channel string    `json:"channel"`
 
 	// subscribe
 	Since    *browser.Position           `json:"since"` // history as well
@@ -57,6 +57,7 @@ type plainCommand struct {
 
 	// an entity event, with `id` for the entity's
 	Entity    *string         `json:"entity"`
+	EntityID  string          `json:"entityId"` // with the type publish
 	Timestamp string          `json:"timestamp"`
 	QueryKeys json.RawMessage `json:"queryKeys"`
 
@@ -87,13 +88,13 @@ func decodePlain(data []byte) (*plainCommand, error) {
 	return c, nil
 }
 
-// maxAskedID bounds what is sent back as it came.
-const maxAskedID = 64 + len(`""`)
+// maxCommandID bounds what is sent back as it came.
+const maxCommandID = 64 + len(`""`)
 
 // isScalar reports whether an id can be sent back: it is absent, or a number or
 // text of a decent size.
-func isScalar(id askedID) bool {
-	return id == nil || len(id) <= maxAskedID && id[0] != '{' && id[0] != '[' && id[0] != 't' && id[0] != 'f'
+func isScalar(id commandID) bool {
+	return id == nil || len(id) <= maxCommandID && id[0] != '{' && id[0] != '[' && id[0] != 't' && id[0] != 'f'
 }
 
 // fieldOf names the field that JSON decoding failed at.
@@ -176,11 +177,13 @@ func (c *plainCommand) publication() (*millracev1.PublishRequest, error) {
 	if c.TTL > 0 {
 		request.Ttl = durationpb.New(time.Duration(min(c.TTL, maxMilliseconds)) * time.Millisecond)
 	}
-	if c.isEntityEvent() {
-		request.Type = c.Type
+	if c.Entity != nil {
 		request.Entity = &millracev1.Entity{
-			Name: *c.Entity, Id: textOf(c.ID), Timestamp: c.Timestamp, QueryKeysJson: string(c.QueryKeys),
+			Name: *c.Entity, Id: c.EntityID, Timestamp: c.Timestamp, QueryKeysJson: string(c.QueryKeys),
 		}
+	}
+	if c.isEntityEvent() {
+		request.Type, request.Entity.Id = c.Type, textOf(c.ID)
 	}
 	return request, nil
 }
@@ -189,7 +192,7 @@ func (c *plainCommand) publication() (*millracev1.PublishRequest, error) {
 const maxMilliseconds = 100 * 365 * 24 * 60 * 60 * 1000
 
 // textOf is the entity's id, which may have come as a number.
-func textOf(id askedID) string {
+func textOf(id commandID) string {
 	var text string
 	if json.Unmarshal(id, &text) == nil {
 		return text

@@ -3,7 +3,6 @@ package ws
 import (
 	"context"
 	"encoding/json"
-	"sync"
 
 	"github.com/coder/websocket"
 
@@ -17,14 +16,11 @@ import (
 // a top-level `channel`; what else is about a channel names it with `for`.
 type plain struct {
 	*connection
-
-	mu    sync.Mutex
-	asked map[string]askedID // who wants to know of a channel's next change
 }
 
-// askedID is the client's number or text for a command, as it came. Clients
+// commandID is the client's number or text for a command, as it came. Clients
 // that send none get no confirmations.
-type askedID = json.RawMessage
+type commandID = json.RawMessage
 
 func (p *plain) messageType() websocket.MessageType { return websocket.MessageText }
 
@@ -32,7 +28,7 @@ func (p *plain) appendFrame(b []byte, f *service.Frame) []byte {
 	if f.Message != nil {
 		return append(b, f.Bytes(service.FormatWebSocket, encodeMessage)...)
 	}
-	if data := p.encode(f.Notice); data != nil {
+	if data := p.encode(f.Notice, f.CommandID); data != nil {
 		b = appendFrame(b, websocket.MessageText, data)
 	}
 	return b
@@ -43,14 +39,16 @@ func encodeMessage(f *service.Frame) []byte {
 }
 
 // encode makes the frames of those notices that the client asked for or needs.
-func (p *plain) encode(notice *millracev1.SubscribeResponse) []byte {
+func (p *plain) encode(notice *millracev1.SubscribeResponse, id string) []byte {
 	switch n := notice.GetNotice().(type) {
 	case *millracev1.SubscribeResponse_Subscribed:
-		if id := p.take(n.Subscribed.GetChannel()); id != nil {
-			return frame("subscribed", id, browser.FromSubscribed(n.Subscribed))
+		if id != "" {
+			return frame("subscribed", commandID(id), browser.FromSubscribed(n.Subscribed))
 		}
 	case *millracev1.SubscribeResponse_Unsubscribed:
-		return p.unsubscribed(n.Unsubscribed)
+		if id != "" || n.Unsubscribed.GetError() != nil {
+			return unsubscribed(n.Unsubscribed, commandID(id))
+		}
 	case *millracev1.SubscribeResponse_Gap:
 		return frame("gap", nil, browser.FromGap(n.Gap))
 	case *millracev1.SubscribeResponse_Checkpoint:
@@ -63,11 +61,7 @@ func (p *plain) encode(notice *millracev1.SubscribeResponse) []byte {
 	return nil
 }
 
-func (p *plain) unsubscribed(u *millracev1.Unsubscribed) []byte {
-	id := p.take(u.GetChannel())
-	if id == nil && u.GetError() == nil {
-		return nil
-	}
+func unsubscribed(u *millracev1.Unsubscribed, id commandID) []byte {
 	body := struct {
 		For   string         `json:"for"`
 		Error *browser.Error `json:"error,omitempty"`
@@ -81,10 +75,10 @@ func (p *plain) unsubscribed(u *millracev1.Unsubscribed) []byte {
 
 // frame makes a control frame: `type` and, for an answer, `id`, before the
 // fields of body.
-func frame(kind string, id askedID, body any) []byte {
+func frame(kind string, id commandID, body any) []byte {
 	b := append([]byte(`{"type":"`), kind...)
 	b = append(b, '"')
-	if id != nil {
+	if len(id) > 0 {
 		b = append(append(b, `,"id":`...), id...)
 	}
 	fields := browser.Marshal(body)
@@ -94,37 +88,12 @@ func frame(kind string, id askedID, body any) []byte {
 	return append(b, fields[1:]...)
 }
 
-// ask notes that the client wants to know when a channel's subscription changes.
-func (p *plain) ask(name string, id askedID) {
-	if id == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.asked == nil {
-		p.asked = map[string]askedID{}
-	}
-	p.asked[name] = id
-}
-
-func (p *plain) take(name string) askedID {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	id := p.asked[name]
-	delete(p.asked, name)
-	return id
-}
-
 func (p *plain) refuse(err error) error {
 	return p.answerError(&plainCommand{}, err)
 }
 
 func (p *plain) answerError(c *plainCommand, err error) error {
-	e := browser.FromError(err)
-	if e.For == "" && len(c.Channel) <= 255 {
-		e.For = c.Channel
-	}
-	return p.answer(frame("error", c.ID, e))
+	return p.answer(frame("error", c.ID, browser.FromErrorOn(c.Channel, err)))
 }
 
 // command does what a frame asks. The type decides; a frame with data but
@@ -174,31 +143,31 @@ func (p *plain) subscribe(ctx context.Context, c *plainCommand) error {
 	if err != nil {
 		return err
 	}
-	p.ask(c.Channel, c.ID)
-	response, err := unary[*millracev1.UpdateSubscriptionResponse](ctx, p.connection, millracev1connect.RealtimeServiceUpdateSubscriptionProcedure,
-		&millracev1.UpdateSubscriptionRequest{Add: []*millracev1.Subscription{add}, Cursor: c.Cursor})
-	if err != nil {
-		p.take(c.Channel)
+	response, err := p.update(ctx, c, &millracev1.UpdateSubscriptionRequest{Add: []*millracev1.Subscription{add}, Cursor: c.Cursor})
+	switch {
+	case err != nil:
 		return err
-	}
-	if len(response.GetErrors()) > 0 {
-		p.take(c.Channel)
+	case len(response.GetErrors()) > 0:
 		return p.answer(frame("error", c.ID, browser.FromErrorInfo(response.GetErrors()[0])))
-	}
-	if len(response.GetSubscribed()) > 0 {
-		return nil // the stream confirms it, before the first message
-	}
-	if id := p.take(c.Channel); id != nil {
-		return p.answer(frame("subscribed", id, map[string]any{"for": c.Channel, "already": true}))
+	case len(response.GetSubscribed()) == 0 && c.ID != nil:
+		return p.answer(frame("subscribed", c.ID, map[string]any{"for": c.Channel, "already": true}))
 	}
 	return nil
 }
 
 func (p *plain) unsubscribe(ctx context.Context, c *plainCommand) error {
-	p.ask(c.Channel, c.ID)
-	_, err := unary[*millracev1.UpdateSubscriptionResponse](ctx, p.connection, millracev1connect.RealtimeServiceUpdateSubscriptionProcedure,
-		&millracev1.UpdateSubscriptionRequest{Remove: []string{c.Channel}})
+	response, err := p.update(ctx, c, &millracev1.UpdateSubscriptionRequest{Remove: []string{c.Channel}})
+	if err == nil && len(response.GetUnsubscribed()) == 0 && c.ID != nil {
+		return p.answer(frame("unsubscribed", c.ID, map[string]any{"for": c.Channel, "already": true}))
+	}
 	return err
+}
+
+// update changes the session's subscriptions. The stream confirms what changes,
+// so that what is confirmed and the messages come in order.
+func (p *plain) update(ctx context.Context, c *plainCommand, request *millracev1.UpdateSubscriptionRequest) (*millracev1.UpdateSubscriptionResponse, error) {
+	ctx = service.WithCommandID(ctx, string(c.ID))
+	return unary[*millracev1.UpdateSubscriptionResponse](ctx, p.connection, millracev1connect.RealtimeServiceUpdateSubscriptionProcedure, request)
 }
 
 func (p *plain) publish(ctx context.Context, c *plainCommand) error {
@@ -286,12 +255,13 @@ func (p *plain) hello(ctx context.Context, c *plainCommand) error {
 		return err
 	}
 	return p.answer(frame("hello", c.ID, map[string]any{
-		"version": info.GetVersion(),
-		"node":    info.GetNode(),
-		"time":    info.GetTime().AsTime().UnixMilli(),
-		"session": p.ready.GetSession(),
-		"user":    p.ready.GetUser(),
-		"ping":    p.ready.GetHeartbeatInterval().AsDuration().Milliseconds(),
+		"version":      info.GetVersion(),
+		"node":         info.GetNode(),
+		"time":         info.GetTime().AsTime().UnixMilli(),
+		"session":      p.ready.GetSession(),
+		"sessionToken": p.ready.GetSessionToken(),
+		"user":         p.ready.GetUser(),
+		"ping":         p.ready.GetHeartbeatInterval().AsDuration().Milliseconds(),
 		"limits": map[string]any{
 			"payloadBytes": info.GetLimits().GetMaxPayloadBytes(),
 			"channels":     info.GetLimits().GetMaxChannels(),

@@ -85,7 +85,7 @@ func defaultConfig() config {
 			BatchMessages:   1000,
 			PendingBytes:    1 << 20,
 			ReplayMessages:  1_000_000,
-			PatternChannels: 1024,
+			PatternChannels: 32,
 			Heartbeat:       15 * time.Second,
 			WriteTimeout:    10 * time.Second,
 			Linger:          15 * time.Second,

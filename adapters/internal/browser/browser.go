@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"millrace.dev/channel"
 	"millrace.dev/engine"
 	millracev1 "millrace.dev/gen/millrace/v1"
 	"millrace.dev/service"
@@ -194,6 +195,16 @@ type Error struct {
 // FromError says why a call failed.
 func FromError(err error) Error { return FromErrorInfo(service.ErrorInfo(err)) }
 
+// FromErrorOn says it of a call about a channel, where the error does not say
+// which.
+func FromErrorOn(name string, err error) Error {
+	e := FromError(err)
+	if e.For == "" && len(name) <= channel.MaxBytes {
+		e.For = name
+	}
+	return e
+}
+
 // FromErrorInfo says the same of an ErrorInfo.
 func FromErrorInfo(info *millracev1.ErrorInfo) Error {
 	e := Error{
@@ -236,12 +247,15 @@ type Subscribed struct {
 	Offset  uint64 `json:"offset"`
 	Epoch   string `json:"epoch,omitempty"`
 	Resumed bool   `json:"resumed"`
+	// Head is where live messages begin.
+	Head *Position `json:"head,omitempty"`
 }
 
 // FromSubscribed makes the JSON form.
 func FromSubscribed(s *millracev1.Subscribed) Subscribed {
 	return Subscribed{
 		For: s.GetChannel(), Offset: s.GetPosition().GetOffset(), Epoch: s.GetPosition().GetEpoch(), Resumed: s.GetResumed(),
+		Head: FromPosition(s.GetHead()),
 	}
 }
 

@@ -30,7 +30,10 @@ var statuses = map[connect.Code]int{
 }
 
 // WriteError answers a request with an error.
-func WriteError(w http.ResponseWriter, err error) {
+func WriteError(w http.ResponseWriter, err error) { WriteErrorOn(w, "", err) }
+
+// WriteErrorOn answers a request about a channel with an error.
+func WriteErrorOn(w http.ResponseWriter, name string, err error) {
 	info := service.ErrorInfo(err)
 	status, found := statuses[service.Code(info.GetReason())]
 	if !found {
@@ -42,7 +45,7 @@ func WriteError(w http.ResponseWriter, err error) {
 	}
 	WriteJSON(w, status, struct {
 		Error Error `json:"error"`
-	}{FromErrorInfo(info)})
+	}{FromErrorOn(name, err)})
 }
 
 // WriteJSON answers a request with a value.

@@ -27,7 +27,10 @@ const (
 type Cursor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where each channel was.
-	Entries       []*CursorEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	Entries []*CursorEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Whether channels are missing because the text would have been too long. To
+	// those, and to patterns, a resume is a gap.
+	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -67,6 +70,13 @@ func (x *Cursor) GetEntries() []*CursorEntry {
 		return x.Entries
 	}
 	return nil
+}
+
+func (x *Cursor) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
 }
 
 // CursorEntry is where one channel or pattern was.
@@ -137,9 +147,10 @@ var File_millrace_v1_cursor_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_cursor_proto_rawDesc = "" +
 	"\n" +
-	"\x18millrace/v1/cursor.proto\x12\vmillrace.v1\"<\n" +
+	"\x18millrace/v1/cursor.proto\x12\vmillrace.v1\"Z\n" +
 	"\x06Cursor\x122\n" +
-	"\aentries\x18\x01 \x03(\v2\x18.millrace.v1.CursorEntryR\aentries\"U\n" +
+	"\aentries\x18\x01 \x03(\v2\x18.millrace.v1.CursorEntryR\aentries\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"U\n" +
 	"\vCursorEntry\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x16\n" +

@@ -838,12 +838,16 @@ type Subscribed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The channel or pattern.
 	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
-	// Where live delivery begins: everything up to it either follows as replay,
-	// is announced as a gap, or was not asked for.
+	// Where the subscription begins: everything after it follows, or a gap says
+	// what does not. A client that resumes from here misses nothing, whatever
+	// it has received since.
 	Position *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
 	// Whether a position was given and everything after it follows. False with a
 	// position given means that a `gap` notice follows at once.
-	Resumed       bool `protobuf:"varint,3,opt,name=resumed,proto3" json:"resumed,omitempty"`
+	Resumed bool `protobuf:"varint,3,opt,name=resumed,proto3" json:"resumed,omitempty"`
+	// The newest message at this moment: those up to here are replay, those after
+	// it are live. For a pattern, the engine's sequence.
+	Head          *Position `protobuf:"bytes,4,opt,name=head,proto3" json:"head,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -897,6 +901,13 @@ func (x *Subscribed) GetResumed() bool {
 		return x.Resumed
 	}
 	return false
+}
+
+func (x *Subscribed) GetHead() *Position {
+	if x != nil {
+		return x.Head
+	}
+	return nil
 }
 
 // Unsubscribed says that a channel was removed from the session.
@@ -1033,9 +1044,13 @@ func (x *Gap) GetPosition() *Position {
 // subscription: it was filtered out, has expired, or was one's own. It comes
 // before a later message if that does not follow on the one before, else with the
 // next heartbeat.
+//
+// One for a pattern stands for all that the pattern has sent before it, of any
+// channel, but for the channels that have a checkpoint of their own between it and
+// the next message. Whoever keeps positions may forget the others.
 type Checkpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The channel.
+	// The channel or pattern.
 	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
 	// The place.
 	Position      *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
@@ -1205,7 +1220,9 @@ type UpdateSubscriptionResponse struct {
 	// What was added, in the order of the request; also sent on the stream.
 	Subscribed []*Subscribed `protobuf:"bytes,1,rep,name=subscribed,proto3" json:"subscribed,omitempty"`
 	// One entry for each channel that could not be added.
-	Errors        []*ErrorInfo `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
+	Errors []*ErrorInfo `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
+	// Those of `remove` that were there; also sent on the stream.
+	Unsubscribed  []string `protobuf:"bytes,3,rep,name=unsubscribed,proto3" json:"unsubscribed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1250,6 +1267,13 @@ func (x *UpdateSubscriptionResponse) GetSubscribed() []*Subscribed {
 func (x *UpdateSubscriptionResponse) GetErrors() []*ErrorInfo {
 	if x != nil {
 		return x.Errors
+	}
+	return nil
+}
+
+func (x *UpdateSubscriptionResponse) GetUnsubscribed() []string {
+	if x != nil {
+		return x.Unsubscribed
 	}
 	return nil
 }
@@ -3573,12 +3597,13 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\asession\x18\x01 \x01(\tR\asession\x12#\n" +
 	"\rsession_token\x18\x02 \x01(\tR\fsessionToken\x12\x12\n" +
 	"\x04user\x18\x03 \x01(\tR\x04user\x12H\n" +
-	"\x12heartbeat_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\"s\n" +
+	"\x12heartbeat_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\"\x9e\x01\n" +
 	"\n" +
 	"Subscribed\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x121\n" +
 	"\bposition\x18\x02 \x01(\v2\x15.millrace.v1.PositionR\bposition\x12\x18\n" +
-	"\aresumed\x18\x03 \x01(\bR\aresumed\"V\n" +
+	"\aresumed\x18\x03 \x01(\bR\aresumed\x12)\n" +
+	"\x04head\x18\x04 \x01(\v2\x15.millrace.v1.PositionR\x04head\"V\n" +
 	"\fUnsubscribed\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12,\n" +
 	"\x05error\x18\x02 \x01(\v2\x16.millrace.v1.ErrorInfoR\x05error\"\xb7\x01\n" +
@@ -3596,12 +3621,13 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\rsession_token\x18\x01 \x01(\tR\fsessionToken\x12+\n" +
 	"\x03add\x18\x02 \x03(\v2\x19.millrace.v1.SubscriptionR\x03add\x12\x16\n" +
 	"\x06remove\x18\x03 \x03(\tR\x06remove\x12\x16\n" +
-	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"\x85\x01\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"\xa9\x01\n" +
 	"\x1aUpdateSubscriptionResponse\x127\n" +
 	"\n" +
 	"subscribed\x18\x01 \x03(\v2\x17.millrace.v1.SubscribedR\n" +
 	"subscribed\x12.\n" +
-	"\x06errors\x18\x02 \x03(\v2\x16.millrace.v1.ErrorInfoR\x06errors\"\x81\x05\n" +
+	"\x06errors\x18\x02 \x03(\v2\x16.millrace.v1.ErrorInfoR\x06errors\x12\"\n" +
+	"\funsubscribed\x18\x03 \x03(\tR\funsubscribed\"\x81\x05\n" +
 	"\x0ePublishRequest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x120\n" +
 	"\apayload\x18\x02 \x01(\v2\x14.millrace.v1.PayloadH\x00R\apayload\x12.\n" +
@@ -3872,97 +3898,98 @@ var file_millrace_v1_realtime_service_proto_depIdxs = []int32{
 	42, // 18: millrace.v1.SubscribeResponse.reply:type_name -> millrace.v1.Reply
 	48, // 19: millrace.v1.Ready.heartbeat_interval:type_name -> google.protobuf.Duration
 	47, // 20: millrace.v1.Subscribed.position:type_name -> millrace.v1.Position
-	52, // 21: millrace.v1.Unsubscribed.error:type_name -> millrace.v1.ErrorInfo
-	2,  // 22: millrace.v1.Gap.reason:type_name -> millrace.v1.GapReason
-	47, // 23: millrace.v1.Gap.requested:type_name -> millrace.v1.Position
-	47, // 24: millrace.v1.Gap.position:type_name -> millrace.v1.Position
-	47, // 25: millrace.v1.Checkpoint.position:type_name -> millrace.v1.Position
-	5,  // 26: millrace.v1.UpdateSubscriptionRequest.add:type_name -> millrace.v1.Subscription
-	9,  // 27: millrace.v1.UpdateSubscriptionResponse.subscribed:type_name -> millrace.v1.Subscribed
-	52, // 28: millrace.v1.UpdateSubscriptionResponse.errors:type_name -> millrace.v1.ErrorInfo
-	53, // 29: millrace.v1.PublishRequest.payload:type_name -> millrace.v1.Payload
-	54, // 30: millrace.v1.PublishRequest.value:type_name -> google.protobuf.Value
-	46, // 31: millrace.v1.PublishRequest.headers:type_name -> millrace.v1.PublishRequest.HeadersEntry
-	47, // 32: millrace.v1.PublishRequest.expected_position:type_name -> millrace.v1.Position
-	48, // 33: millrace.v1.PublishRequest.ttl:type_name -> google.protobuf.Duration
-	55, // 34: millrace.v1.PublishRequest.entity:type_name -> millrace.v1.Entity
-	17, // 35: millrace.v1.PublishRequest.producer:type_name -> millrace.v1.Producer
-	47, // 36: millrace.v1.PublishResponse.position:type_name -> millrace.v1.Position
-	16, // 37: millrace.v1.PublishBatchRequest.requests:type_name -> millrace.v1.PublishRequest
-	21, // 38: millrace.v1.PublishBatchResponse.results:type_name -> millrace.v1.PublishResult
-	18, // 39: millrace.v1.PublishResult.response:type_name -> millrace.v1.PublishResponse
-	52, // 40: millrace.v1.PublishResult.error:type_name -> millrace.v1.ErrorInfo
-	47, // 41: millrace.v1.HistoryRequest.since:type_name -> millrace.v1.Position
-	3,  // 42: millrace.v1.HistoryRequest.order:type_name -> millrace.v1.HistoryOrder
-	49, // 43: millrace.v1.HistoryResponse.messages:type_name -> millrace.v1.Message
-	47, // 44: millrace.v1.HistoryResponse.position:type_name -> millrace.v1.Position
-	56, // 45: millrace.v1.PresenceResponse.members:type_name -> millrace.v1.Member
-	57, // 46: millrace.v1.PresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	50, // 47: millrace.v1.WatchPresenceResponse.snapshot:type_name -> millrace.v1.PresenceSnapshot
-	51, // 48: millrace.v1.WatchPresenceResponse.changes:type_name -> millrace.v1.PresenceChanges
-	13, // 49: millrace.v1.WatchPresenceResponse.heartbeat:type_name -> millrace.v1.Heartbeat
-	53, // 50: millrace.v1.EnterPresenceRequest.data:type_name -> millrace.v1.Payload
-	57, // 51: millrace.v1.EnterPresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	53, // 52: millrace.v1.UpdatePresenceRequest.data:type_name -> millrace.v1.Payload
-	57, // 53: millrace.v1.UpdatePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	57, // 54: millrace.v1.LeavePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	47, // 55: millrace.v1.ChannelPosition.position:type_name -> millrace.v1.Position
-	35, // 56: millrace.v1.GetPositionsResponse.positions:type_name -> millrace.v1.ChannelPosition
-	58, // 57: millrace.v1.GetServerInfoResponse.time:type_name -> google.protobuf.Timestamp
-	39, // 58: millrace.v1.GetServerInfoResponse.limits:type_name -> millrace.v1.ServerLimits
-	14, // 59: millrace.v1.Command.update_subscription:type_name -> millrace.v1.UpdateSubscriptionRequest
-	16, // 60: millrace.v1.Command.publish:type_name -> millrace.v1.PublishRequest
-	19, // 61: millrace.v1.Command.publish_batch:type_name -> millrace.v1.PublishBatchRequest
-	22, // 62: millrace.v1.Command.history:type_name -> millrace.v1.HistoryRequest
-	24, // 63: millrace.v1.Command.presence:type_name -> millrace.v1.PresenceRequest
-	28, // 64: millrace.v1.Command.enter_presence:type_name -> millrace.v1.EnterPresenceRequest
-	30, // 65: millrace.v1.Command.update_presence:type_name -> millrace.v1.UpdatePresenceRequest
-	32, // 66: millrace.v1.Command.leave_presence:type_name -> millrace.v1.LeavePresenceRequest
-	34, // 67: millrace.v1.Command.get_positions:type_name -> millrace.v1.GetPositionsRequest
-	37, // 68: millrace.v1.Command.get_server_info:type_name -> millrace.v1.GetServerInfoRequest
-	41, // 69: millrace.v1.Command.ping:type_name -> millrace.v1.Ping
-	44, // 70: millrace.v1.Reply.error:type_name -> millrace.v1.CommandError
-	15, // 71: millrace.v1.Reply.update_subscription:type_name -> millrace.v1.UpdateSubscriptionResponse
-	18, // 72: millrace.v1.Reply.publish:type_name -> millrace.v1.PublishResponse
-	20, // 73: millrace.v1.Reply.publish_batch:type_name -> millrace.v1.PublishBatchResponse
-	23, // 74: millrace.v1.Reply.history:type_name -> millrace.v1.HistoryResponse
-	25, // 75: millrace.v1.Reply.presence:type_name -> millrace.v1.PresenceResponse
-	29, // 76: millrace.v1.Reply.enter_presence:type_name -> millrace.v1.EnterPresenceResponse
-	31, // 77: millrace.v1.Reply.update_presence:type_name -> millrace.v1.UpdatePresenceResponse
-	33, // 78: millrace.v1.Reply.leave_presence:type_name -> millrace.v1.LeavePresenceResponse
-	36, // 79: millrace.v1.Reply.get_positions:type_name -> millrace.v1.GetPositionsResponse
-	38, // 80: millrace.v1.Reply.get_server_info:type_name -> millrace.v1.GetServerInfoResponse
-	43, // 81: millrace.v1.Reply.pong:type_name -> millrace.v1.Pong
-	52, // 82: millrace.v1.CommandError.info:type_name -> millrace.v1.ErrorInfo
-	6,  // 83: millrace.v1.RealtimeService.Subscribe:input_type -> millrace.v1.SubscribeRequest
-	14, // 84: millrace.v1.RealtimeService.UpdateSubscription:input_type -> millrace.v1.UpdateSubscriptionRequest
-	16, // 85: millrace.v1.RealtimeService.Publish:input_type -> millrace.v1.PublishRequest
-	19, // 86: millrace.v1.RealtimeService.PublishBatch:input_type -> millrace.v1.PublishBatchRequest
-	22, // 87: millrace.v1.RealtimeService.History:input_type -> millrace.v1.HistoryRequest
-	24, // 88: millrace.v1.RealtimeService.Presence:input_type -> millrace.v1.PresenceRequest
-	26, // 89: millrace.v1.RealtimeService.WatchPresence:input_type -> millrace.v1.WatchPresenceRequest
-	28, // 90: millrace.v1.RealtimeService.EnterPresence:input_type -> millrace.v1.EnterPresenceRequest
-	30, // 91: millrace.v1.RealtimeService.UpdatePresence:input_type -> millrace.v1.UpdatePresenceRequest
-	32, // 92: millrace.v1.RealtimeService.LeavePresence:input_type -> millrace.v1.LeavePresenceRequest
-	34, // 93: millrace.v1.RealtimeService.GetPositions:input_type -> millrace.v1.GetPositionsRequest
-	37, // 94: millrace.v1.RealtimeService.GetServerInfo:input_type -> millrace.v1.GetServerInfoRequest
-	7,  // 95: millrace.v1.RealtimeService.Subscribe:output_type -> millrace.v1.SubscribeResponse
-	15, // 96: millrace.v1.RealtimeService.UpdateSubscription:output_type -> millrace.v1.UpdateSubscriptionResponse
-	18, // 97: millrace.v1.RealtimeService.Publish:output_type -> millrace.v1.PublishResponse
-	20, // 98: millrace.v1.RealtimeService.PublishBatch:output_type -> millrace.v1.PublishBatchResponse
-	23, // 99: millrace.v1.RealtimeService.History:output_type -> millrace.v1.HistoryResponse
-	25, // 100: millrace.v1.RealtimeService.Presence:output_type -> millrace.v1.PresenceResponse
-	27, // 101: millrace.v1.RealtimeService.WatchPresence:output_type -> millrace.v1.WatchPresenceResponse
-	29, // 102: millrace.v1.RealtimeService.EnterPresence:output_type -> millrace.v1.EnterPresenceResponse
-	31, // 103: millrace.v1.RealtimeService.UpdatePresence:output_type -> millrace.v1.UpdatePresenceResponse
-	33, // 104: millrace.v1.RealtimeService.LeavePresence:output_type -> millrace.v1.LeavePresenceResponse
-	36, // 105: millrace.v1.RealtimeService.GetPositions:output_type -> millrace.v1.GetPositionsResponse
-	38, // 106: millrace.v1.RealtimeService.GetServerInfo:output_type -> millrace.v1.GetServerInfoResponse
-	95, // [95:107] is the sub-list for method output_type
-	83, // [83:95] is the sub-list for method input_type
-	83, // [83:83] is the sub-list for extension type_name
-	83, // [83:83] is the sub-list for extension extendee
-	0,  // [0:83] is the sub-list for field type_name
+	47, // 21: millrace.v1.Subscribed.head:type_name -> millrace.v1.Position
+	52, // 22: millrace.v1.Unsubscribed.error:type_name -> millrace.v1.ErrorInfo
+	2,  // 23: millrace.v1.Gap.reason:type_name -> millrace.v1.GapReason
+	47, // 24: millrace.v1.Gap.requested:type_name -> millrace.v1.Position
+	47, // 25: millrace.v1.Gap.position:type_name -> millrace.v1.Position
+	47, // 26: millrace.v1.Checkpoint.position:type_name -> millrace.v1.Position
+	5,  // 27: millrace.v1.UpdateSubscriptionRequest.add:type_name -> millrace.v1.Subscription
+	9,  // 28: millrace.v1.UpdateSubscriptionResponse.subscribed:type_name -> millrace.v1.Subscribed
+	52, // 29: millrace.v1.UpdateSubscriptionResponse.errors:type_name -> millrace.v1.ErrorInfo
+	53, // 30: millrace.v1.PublishRequest.payload:type_name -> millrace.v1.Payload
+	54, // 31: millrace.v1.PublishRequest.value:type_name -> google.protobuf.Value
+	46, // 32: millrace.v1.PublishRequest.headers:type_name -> millrace.v1.PublishRequest.HeadersEntry
+	47, // 33: millrace.v1.PublishRequest.expected_position:type_name -> millrace.v1.Position
+	48, // 34: millrace.v1.PublishRequest.ttl:type_name -> google.protobuf.Duration
+	55, // 35: millrace.v1.PublishRequest.entity:type_name -> millrace.v1.Entity
+	17, // 36: millrace.v1.PublishRequest.producer:type_name -> millrace.v1.Producer
+	47, // 37: millrace.v1.PublishResponse.position:type_name -> millrace.v1.Position
+	16, // 38: millrace.v1.PublishBatchRequest.requests:type_name -> millrace.v1.PublishRequest
+	21, // 39: millrace.v1.PublishBatchResponse.results:type_name -> millrace.v1.PublishResult
+	18, // 40: millrace.v1.PublishResult.response:type_name -> millrace.v1.PublishResponse
+	52, // 41: millrace.v1.PublishResult.error:type_name -> millrace.v1.ErrorInfo
+	47, // 42: millrace.v1.HistoryRequest.since:type_name -> millrace.v1.Position
+	3,  // 43: millrace.v1.HistoryRequest.order:type_name -> millrace.v1.HistoryOrder
+	49, // 44: millrace.v1.HistoryResponse.messages:type_name -> millrace.v1.Message
+	47, // 45: millrace.v1.HistoryResponse.position:type_name -> millrace.v1.Position
+	56, // 46: millrace.v1.PresenceResponse.members:type_name -> millrace.v1.Member
+	57, // 47: millrace.v1.PresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	50, // 48: millrace.v1.WatchPresenceResponse.snapshot:type_name -> millrace.v1.PresenceSnapshot
+	51, // 49: millrace.v1.WatchPresenceResponse.changes:type_name -> millrace.v1.PresenceChanges
+	13, // 50: millrace.v1.WatchPresenceResponse.heartbeat:type_name -> millrace.v1.Heartbeat
+	53, // 51: millrace.v1.EnterPresenceRequest.data:type_name -> millrace.v1.Payload
+	57, // 52: millrace.v1.EnterPresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	53, // 53: millrace.v1.UpdatePresenceRequest.data:type_name -> millrace.v1.Payload
+	57, // 54: millrace.v1.UpdatePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	57, // 55: millrace.v1.LeavePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	47, // 56: millrace.v1.ChannelPosition.position:type_name -> millrace.v1.Position
+	35, // 57: millrace.v1.GetPositionsResponse.positions:type_name -> millrace.v1.ChannelPosition
+	58, // 58: millrace.v1.GetServerInfoResponse.time:type_name -> google.protobuf.Timestamp
+	39, // 59: millrace.v1.GetServerInfoResponse.limits:type_name -> millrace.v1.ServerLimits
+	14, // 60: millrace.v1.Command.update_subscription:type_name -> millrace.v1.UpdateSubscriptionRequest
+	16, // 61: millrace.v1.Command.publish:type_name -> millrace.v1.PublishRequest
+	19, // 62: millrace.v1.Command.publish_batch:type_name -> millrace.v1.PublishBatchRequest
+	22, // 63: millrace.v1.Command.history:type_name -> millrace.v1.HistoryRequest
+	24, // 64: millrace.v1.Command.presence:type_name -> millrace.v1.PresenceRequest
+	28, // 65: millrace.v1.Command.enter_presence:type_name -> millrace.v1.EnterPresenceRequest
+	30, // 66: millrace.v1.Command.update_presence:type_name -> millrace.v1.UpdatePresenceRequest
+	32, // 67: millrace.v1.Command.leave_presence:type_name -> millrace.v1.LeavePresenceRequest
+	34, // 68: millrace.v1.Command.get_positions:type_name -> millrace.v1.GetPositionsRequest
+	37, // 69: millrace.v1.Command.get_server_info:type_name -> millrace.v1.GetServerInfoRequest
+	41, // 70: millrace.v1.Command.ping:type_name -> millrace.v1.Ping
+	44, // 71: millrace.v1.Reply.error:type_name -> millrace.v1.CommandError
+	15, // 72: millrace.v1.Reply.update_subscription:type_name -> millrace.v1.UpdateSubscriptionResponse
+	18, // 73: millrace.v1.Reply.publish:type_name -> millrace.v1.PublishResponse
+	20, // 74: millrace.v1.Reply.publish_batch:type_name -> millrace.v1.PublishBatchResponse
+	23, // 75: millrace.v1.Reply.history:type_name -> millrace.v1.HistoryResponse
+	25, // 76: millrace.v1.Reply.presence:type_name -> millrace.v1.PresenceResponse
+	29, // 77: millrace.v1.Reply.enter_presence:type_name -> millrace.v1.EnterPresenceResponse
+	31, // 78: millrace.v1.Reply.update_presence:type_name -> millrace.v1.UpdatePresenceResponse
+	33, // 79: millrace.v1.Reply.leave_presence:type_name -> millrace.v1.LeavePresenceResponse
+	36, // 80: millrace.v1.Reply.get_positions:type_name -> millrace.v1.GetPositionsResponse
+	38, // 81: millrace.v1.Reply.get_server_info:type_name -> millrace.v1.GetServerInfoResponse
+	43, // 82: millrace.v1.Reply.pong:type_name -> millrace.v1.Pong
+	52, // 83: millrace.v1.CommandError.info:type_name -> millrace.v1.ErrorInfo
+	6,  // 84: millrace.v1.RealtimeService.Subscribe:input_type -> millrace.v1.SubscribeRequest
+	14, // 85: millrace.v1.RealtimeService.UpdateSubscription:input_type -> millrace.v1.UpdateSubscriptionRequest
+	16, // 86: millrace.v1.RealtimeService.Publish:input_type -> millrace.v1.PublishRequest
+	19, // 87: millrace.v1.RealtimeService.PublishBatch:input_type -> millrace.v1.PublishBatchRequest
+	22, // 88: millrace.v1.RealtimeService.History:input_type -> millrace.v1.HistoryRequest
+	24, // 89: millrace.v1.RealtimeService.Presence:input_type -> millrace.v1.PresenceRequest
+	26, // 90: millrace.v1.RealtimeService.WatchPresence:input_type -> millrace.v1.WatchPresenceRequest
+	28, // 91: millrace.v1.RealtimeService.EnterPresence:input_type -> millrace.v1.EnterPresenceRequest
+	30, // 92: millrace.v1.RealtimeService.UpdatePresence:input_type -> millrace.v1.UpdatePresenceRequest
+	32, // 93: millrace.v1.RealtimeService.LeavePresence:input_type -> millrace.v1.LeavePresenceRequest
+	34, // 94: millrace.v1.RealtimeService.GetPositions:input_type -> millrace.v1.GetPositionsRequest
+	37, // 95: millrace.v1.RealtimeService.GetServerInfo:input_type -> millrace.v1.GetServerInfoRequest
+	7,  // 96: millrace.v1.RealtimeService.Subscribe:output_type -> millrace.v1.SubscribeResponse
+	15, // 97: millrace.v1.RealtimeService.UpdateSubscription:output_type -> millrace.v1.UpdateSubscriptionResponse
+	18, // 98: millrace.v1.RealtimeService.Publish:output_type -> millrace.v1.PublishResponse
+	20, // 99: millrace.v1.RealtimeService.PublishBatch:output_type -> millrace.v1.PublishBatchResponse
+	23, // 100: millrace.v1.RealtimeService.History:output_type -> millrace.v1.HistoryResponse
+	25, // 101: millrace.v1.RealtimeService.Presence:output_type -> millrace.v1.PresenceResponse
+	27, // 102: millrace.v1.RealtimeService.WatchPresence:output_type -> millrace.v1.WatchPresenceResponse
+	29, // 103: millrace.v1.RealtimeService.EnterPresence:output_type -> millrace.v1.EnterPresenceResponse
+	31, // 104: millrace.v1.RealtimeService.UpdatePresence:output_type -> millrace.v1.UpdatePresenceResponse
+	33, // 105: millrace.v1.RealtimeService.LeavePresence:output_type -> millrace.v1.LeavePresenceResponse
+	36, // 106: millrace.v1.RealtimeService.GetPositions:output_type -> millrace.v1.GetPositionsResponse
+	38, // 107: millrace.v1.RealtimeService.GetServerInfo:output_type -> millrace.v1.GetServerInfoResponse
+	96, // [96:108] is the sub-list for method output_type
+	84, // [84:96] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_realtime_service_proto_init() }
