@@ -64,8 +64,8 @@ func badFrames() []refusedFrame {
 		{`{"type":"subscribe","channel":"a\r\nb"}`, "INVALID_CHANNEL", "channel", 0},
 		{`{"type":"presence","channel":"a\u0000"}`, "INVALID_CHANNEL", "channel", 0},
 		{`{"type":"positions","channels":["a","a b"]}`, "INVALID_CHANNEL", "channels[1]", 0},
-		{publish(`"messageId":"two\nlines"`), "INVALID_REQUEST", "id", 0},
-		{publish(`"messageType":"nul\u0000"`), "INVALID_REQUEST", "type", 0},
+		{publish(`"messageId":"two\nlines"`), "INVALID_REQUEST", "messageId", 0},
+		{publish(`"messageType":"nul\u0000"`), "INVALID_REQUEST", "messageType", 0},
 		{publish(`"key":"` + name + `"`), "TOO_LARGE", "key", 128},
 		{publish(`"headers":{"a\nb":"c"}`), "INVALID_REQUEST", "headers", 0},
 		{publish(`"headers":["a"]`), "INVALID_REQUEST", "headers", 0},
@@ -74,7 +74,7 @@ func badFrames() []refusedFrame {
 		{publish(`"encoding":"hex"`), "INVALID_REQUEST", "data", 0},
 		{`{"channel":"c","data":"00","encoding":"hex"}`, "INVALID_REQUEST", "encoding", 0},
 		{`{"channel":"c","data":"!","encoding":"base64"}`, "INVALID_REQUEST", "data", 0},
-		{`{"channel":"c","data":"` + strings.Repeat("x", payloadLimit) + `"}`, "TOO_LARGE", "payload", payloadLimit},
+		{`{"channel":"c","data":"` + strings.Repeat("x", payloadLimit) + `"}`, "TOO_LARGE", "data", payloadLimit},
 		{`{"channel":"c","data":"` + strings.Repeat("x", requestLimit) + `"}`, "TOO_LARGE", "frame", requestLimit},
 		{subscribe(`"recent":-1`), "INVALID_REQUEST", "recent", 0},
 		{subscribe(`"recent":1e99`), "INVALID_REQUEST", "recent", 0},
@@ -85,10 +85,15 @@ func badFrames() []refusedFrame {
 		{subscribe(`"seen":{"c":"1@x"}`), "INVALID_REQUEST", "seen", 0},
 		{subscribe(`"since":"x"`), "INVALID_REQUEST", "since", 0},
 		{subscribe(`"seen":{"c":"x"}`), "INVALID_REQUEST", "seen", 0},
+		{subscribe(`"since":"x","id":7`), "INVALID_REQUEST", "since", 0},
+		{subscribe(`"recent":-1,"id":7`), "INVALID_REQUEST", "recent", 0},
+		{`{"type":"subscribe","channel":["c"],"id":7}`, "INVALID_REQUEST", "channel", 0},
+		{`{"type":"subscribe","channel":"c" "d","id":7`, "INVALID_REQUEST", "frame", 0},
+		{`{"type":"update","entity":{},"channel":"c","id":{}}`, "INVALID_REQUEST", "entity", 0},
 		{subscribe(`"id":{}`), "INVALID_REQUEST", "id", 0},
 		{subscribe(`"id":"` + name + `"`), "INVALID_REQUEST", "id", 0},
-		{`{"type":"history","channel":"c","limit":1001}`, "TOO_MANY", "page_size", 1000},
-		{`{"type":"history","channel":"c","page":"!"}`, "INVALID_CURSOR", "page_token", 0},
+		{`{"type":"history","channel":"c","limit":1001}`, "TOO_MANY", "limit", 1000},
+		{`{"type":"history","channel":"c","page":"!"}`, "INVALID_CURSOR", "page", 0},
 		{`{"type":"enter","channel":"c","data":"` + strings.Repeat("x", 2<<10) + `"}`, "TOO_LARGE", "data", 2 << 10},
 		{"{\"channel\":\"c\",\"data\":\"\xff\"}", "INVALID_REQUEST", "frame", 0},
 		{strings.Repeat("[", 20_000), "INVALID_REQUEST", "frame", 0},
@@ -104,6 +109,9 @@ func TestBadFramesAreRefusedAndTheSocketLivesOn(t *testing.T) {
 		var f frameJSON
 		if err := json.Unmarshal([]byte(c.getsError(bad.reason)), &f); err != nil {
 			t.Fatal(err)
+		}
+		if hasID := strings.Contains(bad.frame, `,"id":7}`); string(f.ID) == "7" != hasID {
+			t.Errorf("%.80s: refused with the id %q", bad.frame, f.ID)
 		}
 		if f.Field != bad.field || f.Limit != bad.limit || len(f.For) > 80 {
 			t.Errorf("%.80s: refused in field %q with the limit %d for %q, want %q and %d", bad.frame, f.Field, f.Limit, f.For, bad.field, bad.limit)

@@ -20,10 +20,6 @@ func refuse(s *scene) {
 	const name = "refuse"
 	c := s.join(subscribe(name))
 	tooLarge, invalid, tooMany := millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, millracev1.ErrorReason_ERROR_REASON_TOO_MANY
-	payloadField := "payload"
-	if _, isHTTP := s.wire.(eventStream); isHTTP {
-		payloadField = "body"
-	}
 	headers := map[string]string{}
 	for i := range 17 {
 		headers[fmt.Sprint(i)] = "x"
@@ -36,7 +32,7 @@ func refuse(s *scene) {
 		field   string
 		limit   uint64
 	}{
-		{&millracev1.PublishRequest{Data: jsonData(`"` + strings.Repeat("x", payloadLimit) + `"`)}, tooLarge, payloadField, payloadLimit},
+		{&millracev1.PublishRequest{Data: jsonData(`"` + strings.Repeat("x", payloadLimit) + `"`)}, tooLarge, "payload", payloadLimit},
 		{&millracev1.PublishRequest{Data: jsonData(`{"a":`)}, millracev1.ErrorReason_ERROR_REASON_INVALID_JSON, "payload.json", 0},
 		{&millracev1.PublishRequest{Data: jsonData(``)}, millracev1.ErrorReason_ERROR_REASON_INVALID_JSON, "payload.json", 0},
 		{&millracev1.PublishRequest{Id: long}, tooLarge, "id", 128},
@@ -56,7 +52,7 @@ func refuse(s *scene) {
 	} {
 		r.request.Channel = name
 		info := c.isRefusedSomehow(r.request, r.reason, r.field)
-		if info.GetLimit() != r.limit || info.GetChannel() != name && r.field != "body" {
+		if info.GetLimit() != r.limit || info.GetChannel() != name {
 			s.Errorf("%.100s: the refusal is about %q and names the limit %d, want %q and %d", r.request, info.GetChannel(), info.GetLimit(), name, r.limit)
 		}
 	}
@@ -72,7 +68,7 @@ func (c *client) isRefusedSomehow(request *millracev1.PublishRequest, reason mil
 	if answered, ok := response.(*millracev1.PublishResponse); ok && err == nil && answered.GetPosition() == nil {
 		err = &refusal{info: c.toldOf("refusal").refused}
 	}
-	return checkRefusal(c.T, err, reason, field)
+	return checkRefusal(c.T, err, reason, c.spelled(request, field))
 }
 
 // badChannels cannot be the name of a channel or a pattern.

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,7 +112,28 @@ func ask[Response proto.Message](c *client, request proto.Message) Response {
 func (c *client) isRefused(request proto.Message, reason millracev1.ErrorReason, field string) *millracev1.ErrorInfo {
 	c.Helper()
 	_, err := c.try(request)
-	return checkRefusal(c.T, err, reason, field)
+	return checkRefusal(c.T, err, reason, c.spelled(request, field))
+}
+
+// spelled is how the client's wire names a field of a request.
+func (c *client) spelled(request proto.Message, field string) string {
+	var spelling map[string]string
+	switch publish, isPublish := request.(*millracev1.PublishRequest); c.wire.(type) {
+	case plainSocket:
+		if !isPublish || canSay(publish) {
+			spelling = map[string]string{
+				"id": "messageId", "type": "messageType", "payload": "data", "expected_position": "expect",
+				"entity.name": "entity", "entity.query_keys_json": "queryKeys", "page_size": "limit", "page_token": "page",
+			}
+		}
+	case eventStream:
+		if plainHTTP(c.at, request) != nil {
+			spelling = map[string]string{
+				"payload": "body", "payload.json": "body", "expected_position": "expect", "page_size": "limit", "page_token": "page",
+			}
+		}
+	}
+	return cmp.Or(spelling[field], field)
 }
 
 // checkRefusal checks that an error has the reason and names the field.

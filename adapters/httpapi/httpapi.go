@@ -60,15 +60,25 @@ func unary[Response proto.Message](h *handler, r *http.Request, procedure string
 	return call.Unary[Response](r.Context(), h.service.Server(), procedure, call.From(r, "http", "json"), request)
 }
 
+// spelling is how the parts of a request are called.
+var spelling = browser.Spelling{
+	"payload": "body", "payload.json": "body", "payload.text": "body", "payload.content_type": "Content-Type",
+	"expected_position": "expect", "page_size": "limit", "page_token": "page",
+}
+
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	browser.WriteErrorAs(w, err, browser.FromErrorOn(r.PathValue("channel"), err).Spelled(spelling))
+}
+
 func (h *handler) publish(w http.ResponseWriter, r *http.Request) {
 	request, err := h.publication(w, r)
 	if err != nil {
-		browser.WriteErrorOn(w, r.PathValue("channel"), err)
+		refuse(w, r, err)
 		return
 	}
 	response, err := unary[*millracev1.PublishResponse](h, r, millracev1connect.RealtimeServicePublishProcedure, request)
 	if err != nil {
-		browser.WriteErrorOn(w, r.PathValue("channel"), err)
+		refuse(w, r, err)
 		return
 	}
 	browser.WriteJSON(w, http.StatusOK, browser.FromPublished(request.GetChannel(), response))
@@ -156,12 +166,12 @@ func (h *handler) history(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	limit, err := parseLimit(query.Get("limit"))
 	if err != nil {
-		browser.WriteErrorOn(w, r.PathValue("channel"), err)
+		refuse(w, r, err)
 		return
 	}
 	request := &millracev1.HistoryRequest{Channel: r.PathValue("channel"), PageSize: limit, PageToken: query.Get("page")}
 	if request.Since, err = parsePosition("since", query.Get("since")); err != nil {
-		browser.WriteErrorOn(w, r.PathValue("channel"), err)
+		refuse(w, r, err)
 		return
 	}
 	switch query.Get("order") {
@@ -169,12 +179,12 @@ func (h *handler) history(w http.ResponseWriter, r *http.Request) {
 	case "newest":
 		request.Order = millracev1.HistoryOrder_HISTORY_ORDER_NEWEST_FIRST
 	default:
-		browser.WriteErrorOn(w, r.PathValue("channel"), service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "order", "order: must be oldest or newest"))
+		refuse(w, r, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "order", "order: must be oldest or newest"))
 		return
 	}
 	response, err := unary[*millracev1.HistoryResponse](h, r, millracev1connect.RealtimeServiceHistoryProcedure, request)
 	if err != nil {
-		browser.WriteErrorOn(w, r.PathValue("channel"), err)
+		refuse(w, r, err)
 		return
 	}
 	browser.WriteJSON(w, http.StatusOK, browser.FromHistory(request.GetChannel(), response))
@@ -184,14 +194,14 @@ func (h *handler) presence(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	limit, err := parseLimit(query.Get("limit"))
 	if err != nil {
-		browser.WriteErrorOn(w, r.PathValue("channel"), err)
+		refuse(w, r, err)
 		return
 	}
 	name := r.PathValue("channel")
 	response, err := unary[*millracev1.PresenceResponse](h, r, millracev1connect.RealtimeServicePresenceProcedure,
 		&millracev1.PresenceRequest{Channel: name, PageSize: limit, PageToken: query.Get("page")})
 	if err != nil {
-		browser.WriteErrorOn(w, r.PathValue("channel"), err)
+		refuse(w, r, err)
 		return
 	}
 	browser.WriteJSON(w, http.StatusOK, browser.FromPage(name, response))

@@ -68,24 +68,56 @@ type plainCommand struct {
 	Channels []string `json:"channels"`
 }
 
-// decodePlain reads a frame. What it returns with an error has the command's id,
-// if that could be read.
+// decodePlain reads a frame. What it returns with an error has the command's id
+// and channel, if these could be read.
 func decodePlain(data []byte) (*plainCommand, error) {
 	c := &plainCommand{}
 	if !utf8.Valid(data) {
 		return c, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "frame", "frame: not valid UTF-8")
 	}
-	if err := json.Unmarshal(data, c); err != nil {
-		return &plainCommand{}, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, fieldOf(err), "%s: not a command: a JSON object with the fields of its type", fieldOf(err))
+	err := json.Unmarshal(data, c)
+	if err != nil {
+		c, err = identify(data), unreadable(err)
 	}
-	if string(c.ID) == "null" {
+	switch {
+	case string(c.ID) == "null":
 		c.ID = nil
-	}
-	if !isScalar(c.ID) {
+	case !isScalar(c.ID):
 		c.ID = nil
-		return c, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "id", "id: must be a number or a text of at most 64 bytes")
+		if err == nil {
+			err = service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "id", "id: must be a number or a text of at most 64 bytes")
+		}
 	}
-	return c, nil
+	return c, err
+}
+
+// identify reads of a command what its answer needs, if the rest cannot be read.
+func identify(data []byte) *plainCommand {
+	var partial struct {
+		ID      commandID `json:"id"`
+		Type    any       `json:"type"`
+		Channel any       `json:"channel"`
+		Entity  any       `json:"entity"`
+	}
+	c := &plainCommand{}
+	if json.Unmarshal(data, &partial) != nil {
+		return c
+	}
+	c.ID = partial.ID
+	c.Type, _ = partial.Type.(string)
+	c.Channel, _ = partial.Channel.(string)
+	if partial.Entity != nil {
+		c.Entity = new(string)
+	}
+	return c
+}
+
+// unreadable says which field JSON decoding failed at.
+func unreadable(err error) error {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+		return service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, e.Field, "%s: a %s is not what this field takes", e.Field, e.Value)
+	}
+	return service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "frame", "frame: not a command, which is a JSON object with a type")
 }
 
 // maxCommandID bounds what is sent back as it came.
@@ -95,14 +127,6 @@ const maxCommandID = 64 + len(`""`)
 // text of a decent size.
 func isScalar(id commandID) bool {
 	return id == nil || len(id) <= maxCommandID && id[0] != '{' && id[0] != '[' && id[0] != 't' && id[0] != 'f'
-}
-
-// fieldOf names the field that JSON decoding failed at.
-func fieldOf(err error) string {
-	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
-		return e.Field
-	}
-	return "frame"
 }
 
 // isEntityEvent reports whether the frame publishes a change of an entity: its

@@ -3,8 +3,11 @@ package ws
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/coder/websocket"
+
+	"google.golang.org/protobuf/proto"
 
 	"millrace.dev/adapters/internal/browser"
 	millracev1 "millrace.dev/gen/millrace/v1"
@@ -92,8 +95,35 @@ func (p *plain) refuse(err error) error {
 	return p.answerError(&plainCommand{}, err)
 }
 
+// spelling is how frames call the fields of the API.
+var spelling = browser.Spelling{
+	"id": "messageId", "type": "messageType", "payload": "data", "payload.json": "data", "payload.text": "data", "payload.content_type": "contentType",
+	"expected_position": "expect", "entity.name": "entity", "entity.id": "entityId", "entity.timestamp": "timestamp", "entity.query_keys_json": "queryKeys",
+	"min_interval": "minInterval", "on_slow": "onSlow", "page_size": "limit", "page_token": "page",
+}
+
+// answerError answers a command that was refused: its error is of the API, or of
+// the frame itself.
 func (p *plain) answerError(c *plainCommand, err error) error {
-	return p.answer(frame("error", c.ID, browser.FromErrorOn(c.Channel, err)))
+	e := browser.FromErrorOn(c.Channel, err)
+	if _, isOfAPI := errors.AsType[callError](err); isOfAPI {
+		e = e.Spelled(spelling)
+	}
+	return p.answer(frame("error", c.ID, e))
+}
+
+// callError is an error of the API.
+type callError struct{ error }
+
+func (e callError) Unwrap() error { return e.error }
+
+// ask calls the API.
+func ask[Response proto.Message](ctx context.Context, p *plain, procedure string, request proto.Message) (Response, error) {
+	response, err := unary[Response](ctx, p.connection, procedure, request)
+	if err != nil {
+		err = callError{err}
+	}
+	return response, err
 }
 
 // command does what a frame asks. The type decides; a frame with data but
@@ -148,7 +178,7 @@ func (p *plain) subscribe(ctx context.Context, c *plainCommand) error {
 	case err != nil:
 		return err
 	case len(response.GetErrors()) > 0:
-		return p.answer(frame("error", c.ID, browser.FromErrorInfo(response.GetErrors()[0])))
+		return p.answer(frame("error", c.ID, browser.FromErrorInfo(response.GetErrors()[0]).Spelled(spelling)))
 	case len(response.GetSubscribed()) == 0 && c.ID != nil:
 		return p.answer(frame("subscribed", c.ID, map[string]any{"for": c.Channel, "already": true}))
 	}
@@ -167,7 +197,7 @@ func (p *plain) unsubscribe(ctx context.Context, c *plainCommand) error {
 // so that what is confirmed and the messages come in order.
 func (p *plain) update(ctx context.Context, c *plainCommand, request *millracev1.UpdateSubscriptionRequest) (*millracev1.UpdateSubscriptionResponse, error) {
 	ctx = service.WithCommandID(ctx, string(c.ID))
-	return unary[*millracev1.UpdateSubscriptionResponse](ctx, p.connection, millracev1connect.RealtimeServiceUpdateSubscriptionProcedure, request)
+	return ask[*millracev1.UpdateSubscriptionResponse](ctx, p, millracev1connect.RealtimeServiceUpdateSubscriptionProcedure, request)
 }
 
 func (p *plain) publish(ctx context.Context, c *plainCommand) error {
@@ -175,7 +205,7 @@ func (p *plain) publish(ctx context.Context, c *plainCommand) error {
 	if err != nil {
 		return err
 	}
-	response, err := unary[*millracev1.PublishResponse](ctx, p.connection, millracev1connect.RealtimeServicePublishProcedure, request)
+	response, err := ask[*millracev1.PublishResponse](ctx, p, millracev1connect.RealtimeServicePublishProcedure, request)
 	if err != nil || c.ID == nil || c.isEntityEvent() {
 		return err
 	}
@@ -189,7 +219,7 @@ func (p *plain) history(ctx context.Context, c *plainCommand) error {
 	if c.Newest {
 		request.Order = millracev1.HistoryOrder_HISTORY_ORDER_NEWEST_FIRST
 	}
-	response, err := unary[*millracev1.HistoryResponse](ctx, p.connection, millracev1connect.RealtimeServiceHistoryProcedure, request)
+	response, err := ask[*millracev1.HistoryResponse](ctx, p, millracev1connect.RealtimeServiceHistoryProcedure, request)
 	if err != nil {
 		return err
 	}
@@ -197,7 +227,7 @@ func (p *plain) history(ctx context.Context, c *plainCommand) error {
 }
 
 func (p *plain) presence(ctx context.Context, c *plainCommand) error {
-	response, err := unary[*millracev1.PresenceResponse](ctx, p.connection, millracev1connect.RealtimeServicePresenceProcedure,
+	response, err := ask[*millracev1.PresenceResponse](ctx, p, millracev1connect.RealtimeServicePresenceProcedure,
 		&millracev1.PresenceRequest{Channel: c.Channel, PageSize: c.Limit, PageToken: c.Page})
 	if err != nil {
 		return err
@@ -214,15 +244,15 @@ func (p *plain) present(ctx context.Context, c *plainCommand) error {
 	}
 	switch c.Type {
 	case "enter":
-		r, callErr := unary[*millracev1.EnterPresenceResponse](ctx, p.connection, millracev1connect.RealtimeServiceEnterPresenceProcedure,
+		r, callErr := ask[*millracev1.EnterPresenceResponse](ctx, p, millracev1connect.RealtimeServiceEnterPresenceProcedure,
 			&millracev1.EnterPresenceRequest{Channel: c.Channel, Data: data})
 		version, err = r.GetVersion(), callErr
 	case "update":
-		r, callErr := unary[*millracev1.UpdatePresenceResponse](ctx, p.connection, millracev1connect.RealtimeServiceUpdatePresenceProcedure,
+		r, callErr := ask[*millracev1.UpdatePresenceResponse](ctx, p, millracev1connect.RealtimeServiceUpdatePresenceProcedure,
 			&millracev1.UpdatePresenceRequest{Channel: c.Channel, Data: data})
 		version, err = r.GetVersion(), callErr
 	case "leave":
-		r, callErr := unary[*millracev1.LeavePresenceResponse](ctx, p.connection, millracev1connect.RealtimeServiceLeavePresenceProcedure,
+		r, callErr := ask[*millracev1.LeavePresenceResponse](ctx, p, millracev1connect.RealtimeServiceLeavePresenceProcedure,
 			&millracev1.LeavePresenceRequest{Channel: c.Channel})
 		version, err = r.GetVersion(), callErr
 	}
@@ -235,7 +265,7 @@ func (p *plain) present(ctx context.Context, c *plainCommand) error {
 }
 
 func (p *plain) positions(ctx context.Context, c *plainCommand) error {
-	response, err := unary[*millracev1.GetPositionsResponse](ctx, p.connection, millracev1connect.RealtimeServiceGetPositionsProcedure,
+	response, err := ask[*millracev1.GetPositionsResponse](ctx, p, millracev1connect.RealtimeServiceGetPositionsProcedure,
 		&millracev1.GetPositionsRequest{Channels: c.Channels})
 	if err != nil {
 		return err
@@ -249,7 +279,7 @@ func (p *plain) positions(ctx context.Context, c *plainCommand) error {
 
 // hello answers with what a client of ours wants to know of the server.
 func (p *plain) hello(ctx context.Context, c *plainCommand) error {
-	info, err := unary[*millracev1.GetServerInfoResponse](ctx, p.connection, millracev1connect.RealtimeServiceGetServerInfoProcedure,
+	info, err := ask[*millracev1.GetServerInfoResponse](ctx, p, millracev1connect.RealtimeServiceGetServerInfoProcedure,
 		&millracev1.GetServerInfoRequest{})
 	if err != nil {
 		return err

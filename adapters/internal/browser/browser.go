@@ -205,6 +205,22 @@ func FromErrorOn(name string, err error) Error {
 	return e
 }
 
+// A Spelling is how a wire names fields of the API.
+type Spelling map[string]string
+
+// Spelled names the field, in the message as well, as a wire does.
+func (e Error) Spelled(by Spelling) Error {
+	spelled, found := by[e.Field]
+	if !found {
+		return e
+	}
+	if rest, found := strings.CutPrefix(e.Message, e.Field+":"); found {
+		e.Message = spelled + ":" + rest
+	}
+	e.Field = spelled
+	return e
+}
+
 // FromErrorInfo says the same of an ErrorInfo.
 func FromErrorInfo(info *millracev1.ErrorInfo) Error {
 	e := Error{

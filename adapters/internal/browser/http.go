@@ -30,10 +30,10 @@ var statuses = map[connect.Code]int{
 }
 
 // WriteError answers a request with an error.
-func WriteError(w http.ResponseWriter, err error) { WriteErrorOn(w, "", err) }
+func WriteError(w http.ResponseWriter, err error) { WriteErrorAs(w, err, FromError(err)) }
 
-// WriteErrorOn answers a request about a channel with an error.
-func WriteErrorOn(w http.ResponseWriter, name string, err error) {
+// WriteErrorAs answers a request with an error in the form given.
+func WriteErrorAs(w http.ResponseWriter, err error, form Error) {
 	info := service.ErrorInfo(err)
 	status, found := statuses[service.Code(info.GetReason())]
 	if !found {
@@ -45,7 +45,7 @@ func WriteErrorOn(w http.ResponseWriter, name string, err error) {
 	}
 	WriteJSON(w, status, struct {
 		Error Error `json:"error"`
-	}{FromErrorOn(name, err)})
+	}{form})
 }
 
 // WriteJSON answers a request with a value.
