@@ -20,6 +20,8 @@ func FuzzACursorIsItsOwnInverse(f *testing.F) {
 	cursor.Set("a", engine.Position{})
 	cursor.Remove("chat.1")
 	f.Add(cursor.String())
+	cursor.truncated = true
+	f.Add(cursor.String())
 	f.Add("!")
 	f.Add(strings.Repeat("A", maxCursorBytes+1))
 	f.Fuzz(func(t *testing.T, text string) {
@@ -65,6 +67,9 @@ func checkEntry(t *testing.T, first, again *Cursor, name string) {
 		t.Errorf("the cursor has the channel %q: %v", name, err)
 	}
 	request := first.resume(&millracev1.Subscription{Channel: name, Recent: 3})
+	if first.truncated && channel.IsPattern(name) {
+		at = positionFromProto(Unknown()) // it may have lost what it had seen
+	}
 	if positionFromProto(request.GetSince()) != at || request.GetRecent() != 0 {
 		t.Errorf("%q resumes with {%s}, want since %s", name, request, at)
 	}
