@@ -1,10 +1,20 @@
 // Package auth says who calls and what they may do. A caller has an
 // [Identity]; its grants name, by channel pattern, the actions that are allowed.
 // What no grant allows is refused.
+//
+// What it guarantees:
+//
+//   - A token is accepted only if a key that is bound to its algorithm signed it.
+//   - A token without an end, or past it, is refused; so is one that is meant for
+//     another audience or comes from another issuer, where these are configured.
+//   - "{user}" never widens a grant: a user whose name is no single token of a
+//     channel matches none of those.
+//   - Whatever is compared with a secret is compared in constant time.
 package auth
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -39,51 +49,118 @@ type Grant struct {
 
 // Identity is who calls.
 type Identity struct {
-	User    string // empty for an anonymous caller
-	Grants  []Grant
+	User   string // empty for an anonymous caller
+	Grants []Grant
+	// Within are patterns that bound all grants; nil for no bounds.
+	Within  []string
 	Expires time.Time // zero for never
+	// TokenID and Issued say which credentials these are, for revocation: the
+	// token's `jti` and `iat`. Either may be zero.
+	TokenID string
+	Issued  time.Time
 }
 
 // May reports whether the caller may do action to name, a channel or a
 // pattern. For a pattern, one grant must cover all of it.
 func (id Identity) May(action Action, name string) bool {
-	for _, grant := range id.Grants {
-		if slices.Contains(grant.Actions, action) && id.covers(grant.Pattern, name) {
-			return true
-		}
-	}
-	return false
+	return id.Reaches(name) && slices.ContainsFunc(id.Grants, func(grant Grant) bool {
+		return slices.Contains(grant.Actions, action) && id.covers(grant.Pattern, name)
+	})
+}
+
+// IsAdmin reports whether the caller administers the server.
+func (id Identity) IsAdmin() bool { return id.May(Admin, ">") }
+
+// Expired reports whether the credentials have come to their end.
+func (id Identity) Expired() bool {
+	return !id.Expires.IsZero() && !time.Now().Before(id.Expires)
+}
+
+// Reaches reports whether name is within the bounds of the credentials.
+func (id Identity) Reaches(name string) bool {
+	return id.Within == nil || slices.ContainsFunc(id.Within, func(bound string) bool { return channel.Covers(bound, name) })
 }
 
 func (id Identity) covers(pattern, name string) bool {
-	if strings.Contains(pattern, "{user}") {
-		// A user name that is no single token would widen or shift the pattern.
-		if id.User == "" || strings.ContainsAny(id.User, ".*>") {
-			return false
-		}
-		pattern = strings.ReplaceAll(pattern, "{user}", id.User)
+	own, ok := id.own(pattern)
+	return ok && channel.Covers(own, name)
+}
+
+// own is a pattern with the caller's name in it. A name that is no single token
+// would widen or shift the pattern, and has none.
+func (id Identity) own(pattern string) (string, bool) {
+	if !strings.Contains(pattern, "{user}") {
+		return pattern, true
 	}
-	return channel.Covers(pattern, name)
+	if id.User == "" || strings.ContainsAny(id.User, ".*>") {
+		return "", false
+	}
+	return strings.ReplaceAll(pattern, "{user}", id.User), true
+}
+
+// Explain says in words why the caller may or may not do action to name: first
+// the decision, then what each grant has to do with it.
+func (id Identity) Explain(action Action, name string) []string {
+	var lines []string
+	for _, grant := range id.Grants {
+		lines = append(lines, fmt.Sprintf("the grant %s for %v %s", grant.Pattern, grant.Actions, id.relation(grant, action, name)))
+	}
+	switch {
+	case !id.Reaches(name):
+		lines = append(lines, fmt.Sprintf("the credentials are bound to %v, which does not cover %s", id.Within, name))
+	case len(id.Grants) == 0:
+		lines = append(lines, "there is no grant")
+	}
+	return lines
+}
+
+func (id Identity) relation(grant Grant, action Action, name string) string {
+	own, ok := id.own(grant.Pattern)
+	switch {
+	case !ok && id.User == "":
+		return "is for callers with a user"
+	case !ok:
+		return fmt.Sprintf("cannot be for the user %q, whose name is not one token of a channel", id.User)
+	case !channel.Covers(own, name):
+		return fmt.Sprintf("does not cover %s", name)
+	case !slices.Contains(grant.Actions, action):
+		return fmt.Sprintf("covers %s, but does not allow %s", name, action)
+	}
+	return fmt.Sprintf("covers %s and allows %s", name, action)
 }
 
 // Everything is the grant that allows all actions on all channels.
 var Everything = Grant{Pattern: ">", Actions: Actions}
 
-// ErrUnauthenticated is what every refusal of credentials wraps.
-var ErrUnauthenticated = errors.New("unauthenticated")
+// Errors that refusals of credentials wrap.
+var (
+	// ErrUnauthenticated says that the credentials are not good.
+	ErrUnauthenticated = errors.New("unauthenticated")
+	// ErrUnavailable says that it cannot be told now whether they are.
+	ErrUnavailable = errors.New("credentials cannot be checked now")
+)
 
-// Authenticator turns a token into an identity. It returns an error that wraps
-// [ErrUnauthenticated] for a token that it does not accept; the empty token is
-// a caller without credentials.
+// Credentials are what a caller shows.
+type Credentials struct {
+	// Token is a JSON Web Token or an API key. Empty for none.
+	Token string
+	// Certificate is the client's, verified by the listener. Nil for none.
+	Certificate *x509.Certificate
+}
+
+// Authenticator turns credentials into an identity. It returns an error that
+// wraps [ErrUnauthenticated] for those that it does not accept, and one that
+// wraps [ErrUnavailable] where it cannot tell; no credentials are a caller like
+// another.
 type Authenticator interface {
-	Authenticate(ctx context.Context, token string) (Identity, error)
+	Authenticate(ctx context.Context, credentials Credentials) (Identity, error)
 }
 
 // Open accepts everybody and allows everything: for development on loopback.
 type Open struct{}
 
 // Authenticate implements [Authenticator].
-func (Open) Authenticate(context.Context, string) (Identity, error) {
+func (Open) Authenticate(context.Context, Credentials) (Identity, error) {
 	return Identity{Grants: []Grant{Everything}}, nil
 }
 

@@ -51,7 +51,7 @@ func TestASignedTokenSaysWhoCalls(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		id, err := keys.Authenticate(t.Context(), token)
+		id, err := keys.Authenticate(t.Context(), shows(token))
 		want := auth.Identity{User: "ada", Grants: chat, Expires: time.Now().Add(time.Hour + 30*time.Second)} // clocks may differ
 		if err != nil || id.User != want.User || !reflect.DeepEqual(id.Grants, want.Grants) || !id.Expires.Equal(want.Expires) {
 			t.Errorf("got %+v, %v; want %+v", id, err, want)
@@ -62,7 +62,7 @@ func TestASignedTokenSaysWhoCalls(t *testing.T) {
 func TestTokensOfOtherIssuersAreAccepted(t *testing.T) {
 	t.Parallel()
 	for _, method := range []jwt.SigningMethod{jwt.SigningMethodHS256, jwt.SigningMethodHS384, jwt.SigningMethodHS512} {
-		id, err := keys.Authenticate(t.Context(), sign(t, method, secret, claims(jwt.MapClaims{"aud": "x", "extra": 1})))
+		id, err := keys.Authenticate(t.Context(), shows(sign(t, method, secret, claims(jwt.MapClaims{"aud": "x", "extra": 1}))))
 		if err != nil || id.User != "ada" || !id.May(auth.Subscribe, "chat.1") || id.May(auth.Publish, "chat.1") {
 			t.Errorf("%s: %+v, %v", method.Alg(), id, err)
 		}
@@ -71,7 +71,7 @@ func TestTokensOfOtherIssuersAreAccepted(t *testing.T) {
 
 func TestATokenWithoutAUserIsOfNobodyInParticular(t *testing.T) {
 	t.Parallel()
-	id, err := keys.Authenticate(t.Context(), sign(t, jwt.SigningMethodHS256, secret, claims(jwt.MapClaims{"sub": nil})))
+	id, err := keys.Authenticate(t.Context(), shows(sign(t, jwt.SigningMethodHS256, secret, claims(jwt.MapClaims{"sub": nil}))))
 	if err != nil || id.User != "" {
 		t.Errorf("got %+v, %v", id, err)
 	}
@@ -130,7 +130,7 @@ func TestATokenIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			id, err := keys.Authenticate(t.Context(), test.token)
+			id, err := keys.Authenticate(t.Context(), shows(test.token))
 			if !errors.Is(err, auth.ErrUnauthenticated) || err.Error() != test.want {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
@@ -139,7 +139,7 @@ func TestATokenIsRefused(t *testing.T) {
 			}
 		})
 	}
-	if _, err := keys.Authenticate(t.Context(), good); err != nil {
+	if _, err := keys.Authenticate(t.Context(), shows(good)); err != nil {
 		t.Errorf("the token that the others were made from: %v", err)
 	}
 }
@@ -152,11 +152,11 @@ func TestATokenIsGoodForALittleLongerThanItSays(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute + 29*time.Second) // clocks differ
-		if _, err := keys.Authenticate(t.Context(), token); err != nil {
+		if _, err := keys.Authenticate(t.Context(), shows(token)); err != nil {
 			t.Errorf("29 seconds late: %v", err)
 		}
 		time.Sleep(2 * time.Second)
-		if _, err := keys.Authenticate(t.Context(), token); !errors.Is(err, auth.ErrUnauthenticated) {
+		if _, err := keys.Authenticate(t.Context(), shows(token)); !errors.Is(err, auth.ErrUnauthenticated) {
 			t.Errorf("31 seconds late: %v", err)
 		}
 	})
@@ -165,14 +165,14 @@ func TestATokenIsGoodForALittleLongerThanItSays(t *testing.T) {
 func TestAPIKeysAllowEverything(t *testing.T) {
 	t.Parallel()
 	for _, key := range keys.APIKeys {
-		id, err := keys.Authenticate(t.Context(), key)
+		id, err := keys.Authenticate(t.Context(), shows(key))
 		if err != nil || id.User != "" || !id.Expires.IsZero() || !id.May(auth.Admin, ">") {
 			t.Errorf("%q: %+v, %v", key, id, err)
 		}
 	}
 	for _, wrong := range []string{apiKey[:len(apiKey)-1], apiKey + "0", strings.ToUpper(apiKey), " " + apiKey, apiKey + "\x00"} {
 		for name, k := range map[string]auth.Keys{"with a secret": keys, "without a secret": {APIKeys: keys.APIKeys}} {
-			if id, err := k.Authenticate(t.Context(), wrong); !errors.Is(err, auth.ErrUnauthenticated) || id.Grants != nil {
+			if id, err := k.Authenticate(t.Context(), shows(wrong)); !errors.Is(err, auth.ErrUnauthenticated) || id.Grants != nil {
 				t.Errorf("%q %s: %+v, %v", wrong, name, id, err)
 			}
 		}
@@ -181,14 +181,14 @@ func TestAPIKeysAllowEverything(t *testing.T) {
 
 func TestWithoutCredentialsOnlyTheAnonymousGrantsCount(t *testing.T) {
 	t.Parallel()
-	if _, err := keys.Authenticate(t.Context(), ""); !errors.Is(err, auth.ErrUnauthenticated) {
+	if _, err := keys.Authenticate(t.Context(), shows("")); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("without a grant: %v", err)
 	}
-	id, err := auth.Keys{Secret: secret, Anonymous: chat}.Authenticate(t.Context(), "")
+	id, err := auth.Keys{Secret: secret, Anonymous: chat}.Authenticate(t.Context(), shows(""))
 	if err != nil || id.User != "" || !id.May(auth.Subscribe, "chat.1") || id.May(auth.Publish, "chat.1") {
 		t.Errorf("with a grant: %+v, %v", id, err)
 	}
-	if _, err := (auth.Keys{Anonymous: chat}).Authenticate(t.Context(), "wrong"); !errors.Is(err, auth.ErrUnauthenticated) {
+	if _, err := (auth.Keys{Anonymous: chat}).Authenticate(t.Context(), shows("wrong")); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("a wrong key is no anonymous caller: %v", err)
 	}
 }
@@ -197,7 +197,7 @@ func TestKeysOfNothingAcceptNobody(t *testing.T) {
 	t.Parallel()
 	unsigned := sign(t, jwt.SigningMethodHS256, []byte{}, claims(nil))
 	for _, token := range []string{"", "x", unsigned} {
-		if _, err := (auth.Keys{}).Authenticate(t.Context(), token); !errors.Is(err, auth.ErrUnauthenticated) {
+		if _, err := (auth.Keys{}).Authenticate(t.Context(), shows(token)); !errors.Is(err, auth.ErrUnauthenticated) {
 			t.Errorf("%q: %v", token, err)
 		}
 	}
@@ -241,3 +241,6 @@ func TestNoTokenIsSignedThatWouldBeRefused(t *testing.T) {
 		}
 	}
 }
+
+// shows are credentials that are a token.
+func shows(token string) auth.Credentials { return auth.Credentials{Token: token} }

@@ -44,7 +44,7 @@ func (s *Session) toProto() *millracev1.Session {
 	names := s.names()
 	slices.Sort(names)
 	return &millracev1.Session{
-		Id: s.id, User: s.identity.User, Protocol: s.protocol, Peer: s.peer, Client: s.client,
+		Id: s.id, User: s.who().User, Protocol: s.protocol, Peer: s.peer, Client: s.client,
 		StartTime: timestamppb.New(s.started), Channels: names, PendingBytes: uint64(max(s.pending.Load(), 0)),
 	}
 }
@@ -55,7 +55,7 @@ func (a *admin) find(id, user string) []*Session {
 	sessions := a.all()
 	a.mu.RUnlock()
 	return slices.DeleteFunc(sessions, func(s *Session) bool {
-		return id != "" && s.id != id || user != "" && s.identity.User != user
+		return id != "" && s.id != id || user != "" && s.who().User != user
 	})
 }
 

@@ -87,7 +87,7 @@ func BenchmarkPublish(b *testing.B) {
 	for _, size := range []int{1, 100, 10_000} {
 		b.Run(strconv.Itoa(size)+" sessions", func(b *testing.B) {
 			a := newAudience(b, size)
-			ctx := context.WithValue(b.Context(), identityKey{}, everybody)
+			ctx := context.WithValue(b.Context(), callerKey{}, caller{identity: everybody})
 			b.ReportAllocs()
 			for b.Loop() {
 				a.publish(ctx, b)
@@ -100,7 +100,7 @@ func BenchmarkPublish(b *testing.B) {
 func TestAMessageIsAllocatedOnceHoweverManyReceiveIt(t *testing.T) {
 	cost := func(size int) float64 {
 		a := newAudience(t, size)
-		ctx := context.WithValue(t.Context(), identityKey{}, everybody)
+		ctx := context.WithValue(t.Context(), callerKey{}, caller{identity: everybody})
 		for range 10 { // until rings and queues have their size
 			a.publish(ctx, t)
 		}

@@ -33,7 +33,7 @@ func (s *Service) openChannel(ctx context.Context, sub *subscription, request *m
 		service: s, sub: sub, name: request.GetChannel(), onGap: request.GetOnGap(),
 	}
 	sub.feed = f
-	sub.selects = newSelection(sub.session.id, request.GetFilter())
+	sub.selects = newSelection(sub, request.GetFilter())
 	sub.pace = newPace(request, s.rules.of(f.name).History)
 	s.hub.join(f.name, sub)
 	sub.goLive(always)

@@ -67,6 +67,13 @@ func (n *node) openWith(token string, request *millracev1.SubscribeRequest) *cli
 
 // dial begins to open a session.
 func (n *node) dial(token string, request *millracev1.SubscribeRequest) *client {
+	if token == "" {
+		return n.dialWith(nil, request)
+	}
+	return n.dialWith(map[string]string{service.HeaderAuthorization: "Bearer " + token}, request)
+}
+
+func (n *node) dialWith(headers map[string]string, request *millracev1.SubscribeRequest) *client {
 	ctx, hang := context.WithCancelCause(n.t.Context())
 	c := &client{
 		node: n, request: request, hang: hang, done: ctx.Done(),
@@ -74,8 +81,8 @@ func (n *node) dial(token string, request *millracev1.SubscribeRequest) *client 
 	}
 	ctx = service.WithCut(ctx, sync.OnceFunc(func() { close(c.cut) }))
 	info := &connect.CallInfo{Protocol: "test"}
-	if token != "" {
-		info.RequestHeader().Set(service.HeaderAuthorization, "Bearer "+token)
+	for name, value := range headers {
+		info.RequestHeader().Set(name, value)
 	}
 	n.calls.Go(func() {
 		defer close(c.over)

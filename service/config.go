@@ -2,6 +2,8 @@ package service
 
 import (
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +24,12 @@ type Config struct {
 	Rules []Rule
 	// Limits bound what one caller can spend.
 	Limits Limits
+	// Authorizer is asked where neither grants nor rules allow something. The
+	// zero value is nobody.
+	Authorizer Authorizer
+	// Log is told what happens, at the level debug each decision about access.
+	// Default nowhere.
+	Log *slog.Logger
 }
 
 // Rule is the settings of the channels that match a pattern.
@@ -42,6 +50,11 @@ type Rule struct {
 	NoPresence bool
 	// NoPatterns refuses subscriptions to patterns that include the channels.
 	NoPatterns bool
+	// Inbox makes each channel the inbox of the user whose name is where the
+	// pattern has its first "*", such as `user.*.messages`: beside what grants
+	// allow, every user may publish to it, its owner may read it, and others may
+	// read what they published themselves.
+	Inbox bool
 }
 
 // DefaultRule is the rule of channels that no other rule matches.
@@ -60,6 +73,9 @@ type Limits struct {
 	// PatternChannels is how many channels a cursor names for one pattern before
 	// the position of the pattern moves past them. Default 32.
 	PatternChannels int
+	// Handshake is how long a client may take to say what it wants: the headers,
+	// the body of a request, the first frame. Default 10 s.
+	Handshake time.Duration
 	// Heartbeat is how long a stream may be silent, where the client does not
 	// say. Default 15 s.
 	Heartbeat time.Duration
@@ -96,12 +112,18 @@ func (c Config) withDefaults() Config {
 	if c.Authenticator == nil {
 		c.Authenticator = auth.Open{}
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&c.Authorizer.Timeout, 2*time.Second)
+	setDefault(&c.Authorizer.Cache, 5*time.Second)
 	setDefault(&c.Limits.PayloadBytes, 512<<10)
 	setDefault(&c.Limits.Channels, 512)
 	setDefault(&c.Limits.BatchMessages, 1000)
 	setDefault(&c.Limits.PendingBytes, 1<<20)
 	setDefault(&c.Limits.ReplayMessages, 1_000_000)
 	setDefault(&c.Limits.PatternChannels, 32)
+	setDefault(&c.Limits.Handshake, 10*time.Second)
 	setDefault(&c.Limits.Heartbeat, 15*time.Second)
 	setDefault(&c.Limits.WriteTimeout, 10*time.Second)
 	setDefault(&c.Limits.Linger, 15*time.Second)
@@ -123,6 +145,9 @@ func (c Config) Check() error {
 		}
 		if rule.History.Messages < 0 || rule.History.Age < 0 {
 			return fmt.Errorf("rules[%d].history: must not be negative", i)
+		}
+		if rule.Inbox && !slices.Contains(strings.Split(rule.Pattern, "."), "*") {
+			return fmt.Errorf("rules[%d].inbox: the pattern has no \"*\" that is the owner", i)
 		}
 	}
 	return nil

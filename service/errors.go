@@ -48,6 +48,11 @@ func TooLarge(field string, has, limit int) error {
 	return over(millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, field, has, limit, "bytes")
 }
 
+// TimedOut makes the error of a client that took longer than a setting allows.
+func TimedOut(setting string, limit time.Duration) error {
+	return refuse(millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED, setting, "%s: nothing came in %s", setting, limit)
+}
+
 func (r *refusal) on(name string) *refusal {
 	r.info.Channel = name
 	return r
@@ -88,6 +93,7 @@ var outcomes = map[millracev1.ErrorReason]outcome{
 	millracev1.ErrorReason_ERROR_REASON_SEQUENCE_MISMATCH: {connect.CodeFailedPrecondition, 4018, false},
 	millracev1.ErrorReason_ERROR_REASON_EXPIRED:           {connect.CodeUnavailable, 4019, true},
 	millracev1.ErrorReason_ERROR_REASON_INTERNAL:          {connect.CodeInternal, 4020, true},
+	millracev1.ErrorReason_ERROR_REASON_UNAVAILABLE:       {connect.CodeUnavailable, 4021, true},
 }
 
 // CloseCode is the WebSocket close code of a session that ends with err.
@@ -124,6 +130,8 @@ func asRefusal(err error) *refusal {
 	switch {
 	case errors.Is(err, channel.ErrInvalid):
 		r = refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_CHANNEL, "channel", "%s", err)
+	case errors.Is(err, auth.ErrUnavailable):
+		r = unavailable(err.Error(), time.Second)
 	case errors.Is(err, auth.ErrUnauthenticated):
 		r = refuse(millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED, "", "%s", err)
 	case errors.Is(err, engine.ErrIDReused):

@@ -2,14 +2,16 @@ package service
 
 import (
 	"context"
+	"crypto/x509"
+	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"connectrpc.com/connect/v2"
 
 	"millrace.dev/auth"
-	"millrace.dev/channel"
-	millracev1 "millrace.dev/gen/millrace/v1"
+	"millrace.dev/gen/millrace/v1/millracev1connect"
 )
 
 // Headers that carry credentials.
@@ -20,6 +22,9 @@ const (
 	// credentials that opened it. Adapters set it for the commands of a
 	// connection; the POSTs that go with an SSE stream may as well.
 	HeaderSession = "Millrace-Session"
+	// HeaderTicket has a ticket, which stands for credentials once. The browser
+	// wires take it from `?ticket=`.
+	HeaderTicket = "Millrace-Ticket"
 	// HeaderClient names the client, where a wire has no field for it.
 	HeaderClient = "Millrace-Client"
 )
@@ -29,39 +34,111 @@ const (
 // the pages of foreign origins.
 const CookieToken = "millrace_token"
 
-// reserved begins the names that the server keeps for itself.
-const reserved = "millrace."
+// caller is who calls, and from where.
+type caller struct {
+	identity auth.Identity
+	session  *Session // that the call is made in the name of, if any
+	protocol string
+	scope    string // of a WebSocket path
+	host     string // address without the port; empty if there is none
+}
 
-type identityKey struct{}
+type (
+	callerKey      struct{}
+	certificateKey struct{}
+	scopeKey       struct{}
+)
+
+// WithCertificate says that the client has shown a certificate, which the
+// listener has verified.
+func WithCertificate(ctx context.Context, certificate *x509.Certificate) context.Context {
+	return context.WithValue(ctx, certificateKey{}, certificate)
+}
+
+// WithScope says which part of a wire's path follows the wire's own, such as
+// "dashboard" for `/ws/dashboard`, for who decides what is allowed.
+func WithScope(ctx context.Context, scope string) context.Context {
+	return context.WithValue(ctx, scopeKey{}, scope)
+}
+
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
+}
+
+func identityOf(ctx context.Context) auth.Identity { return callerOf(ctx).identity }
 
 // identify finds out who calls. It runs for every call on every wire; calls
-// about the server's health need no credentials.
+// about the server's health need no credentials, and a call that brings new ones
+// is checked by its method.
 func (s *Service) identify(next connect.ServerFunc) connect.ServerFunc {
 	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
 		if !strings.HasPrefix(spec.Procedure, "/millrace.") {
 			return next(ctx, spec, stream)
 		}
-		identity, err := s.authenticate(ctx)
-		if err != nil {
-			return err
+		c := caller{}
+		if info, ok := connect.CallInfoForServerContext(ctx); ok {
+			c.protocol, c.host = info.Protocol, hostOf(info.PeerAddr)
 		}
-		return next(context.WithValue(ctx, identityKey{}, identity), spec, stream)
+		c.scope, _ = ctx.Value(scopeKey{}).(string)
+		if spec.Procedure != millracev1connect.RealtimeServiceRefreshTokenProcedure {
+			if err := s.authenticate(ctx, &c); err != nil {
+				return err
+			}
+		}
+		return next(context.WithValue(ctx, callerKey{}, c), spec, stream)
 	}
 }
 
-func (s *Service) authenticate(ctx context.Context) (auth.Identity, error) {
-	info, ok := connect.CallInfoForServerContext(ctx)
-	if !ok {
-		return s.config.Authenticator.Authenticate(ctx, "")
+// hostOf is an address without its port.
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
 	}
-	if token := info.RequestHeader().Get(HeaderSession); token != "" {
-		session, err := s.session(token)
-		if err != nil {
-			return auth.Identity{}, err
-		}
-		return session.identity, nil
+	return host
+}
+
+// authenticate finds out who a caller is.
+func (s *Service) authenticate(ctx context.Context, c *caller) error {
+	var header *connect.Header
+	if info, ok := connect.CallInfoForServerContext(ctx); ok {
+		header = info.RequestHeader()
 	}
-	return s.config.Authenticator.Authenticate(ctx, tokenOf(info.RequestHeader()))
+	if token := header.Get(HeaderSession); token != "" {
+		return s.authenticateSession(token, c)
+	}
+	identity, err := s.identityFrom(ctx, header)
+	if err != nil {
+		return err
+	}
+	c.identity = identity
+	return s.revoked.Check(identity)
+}
+
+// authenticateSession finds the session that a call is made in the name of. One
+// whose credentials have expired is as good as gone.
+func (s *Service) authenticateSession(token string, c *caller) error {
+	session, err := s.session(token)
+	if err != nil {
+		return err
+	}
+	c.session, c.identity, c.scope = session, session.who(), session.scope
+	session.used.Store(time.Now().UnixNano())
+	if c.identity.Expired() {
+		return errExpired()
+	}
+	return nil
+}
+
+// identityFrom finds out whom the credentials of a call stand for: a ticket, a
+// token, or the certificate of the connection.
+func (s *Service) identityFrom(ctx context.Context, header *connect.Header) (auth.Identity, error) {
+	if ticket := header.Get(HeaderTicket); ticket != "" {
+		return s.tickets.Redeem(ticket, header.Get("Origin"))
+	}
+	certificate, _ := ctx.Value(certificateKey{}).(*x509.Certificate)
+	return s.config.Authenticator.Authenticate(ctx, auth.Credentials{Token: tokenOf(header), Certificate: certificate})
 }
 
 // tokenOf finds the token of a call: in the Authorization header, else in the
@@ -86,33 +163,6 @@ func tokenOf(header *connect.Header) string {
 		}
 	}
 	return ""
-}
-
-func identityOf(ctx context.Context) auth.Identity {
-	identity, _ := ctx.Value(identityKey{}).(auth.Identity)
-	return identity
-}
-
-// allow checks a name and whether the caller may do action to it.
-func allow(identity auth.Identity, action auth.Action, name string) error {
-	check := channel.Check
-	if action == auth.Subscribe || action == auth.History {
-		check = channel.CheckPattern
-	}
-	if err := check(name); err != nil {
-		r := refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_CHANNEL, "channel", "%s", err).on(printable(name))
-		if len(name) > channel.MaxBytes {
-			r.info.Limit = channel.MaxBytes
-		}
-		return r
-	}
-	if strings.HasPrefix(name, reserved) {
-		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_CHANNEL, "channel", "channel: names that begin with %q are reserved", reserved).on(name)
-	}
-	if !identity.May(action, name) {
-		return refuse(millracev1.ErrorReason_ERROR_REASON_FORBIDDEN, "channel", "the credentials do not allow %s on this channel", action).on(name)
-	}
-	return nil
 }
 
 // printable cuts a refused name to what can be shown.

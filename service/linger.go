@@ -26,7 +26,7 @@ func (s *Service) linger(session *Session, present map[string]struct{}) {
 	if s.draining != nil {
 		return // a node that goes makes nobody leave
 	}
-	r := &remains{id: session.id, token: session.token, identity: session.identity, present: present}
+	r := &remains{id: session.id, token: session.token, identity: session.who(), present: present}
 	r.timer = time.AfterFunc(s.config.Limits.Linger, func() { s.expire(r) })
 	s.lost[r.token] = r
 }
@@ -66,13 +66,13 @@ func (s *Service) takeOver(session *Session, token string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.lost[token]; r != nil && r.identity.User == session.identity.User {
+	if r := s.lost[token]; r != nil && r.identity.User == session.who().User {
 		r.timer.Stop()
 		delete(s.lost, token)
 		session.id, session.token, session.present = r.id, r.token, r.present
 		return
 	}
-	if old := s.sessions[token]; old != nil && old.identity.User == session.identity.User {
+	if old := s.sessions[token]; old != nil && old.who().User == session.who().User {
 		session.id, session.token, session.present = old.id, old.token, old.handOver()
 		delete(s.sessions, token)
 	}
@@ -106,6 +106,6 @@ func (s *Session) part(end error) {
 	}
 	s.service.mu.Unlock()
 	if isOver {
-		s.service.leaveAll(s.id, s.identity, present)
+		s.service.leaveAll(s.id, s.who(), present)
 	}
 }

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,7 +18,9 @@ import (
 // History implements the API.
 func (s *Service) History(ctx context.Context, request *millracev1.HistoryRequest) (*millracev1.HistoryResponse, error) {
 	name := request.GetChannel()
-	if err := allow(identityOf(ctx), auth.History, name); err != nil {
+	identity := identityOf(ctx)
+	granted, err := s.access(ctx, identity, auth.History, name)
+	if err != nil {
 		return nil, err
 	}
 	if err := channel.Check(name); err != nil {
@@ -34,6 +37,7 @@ func (s *Service) History(ctx context.Context, request *millracev1.HistoryReques
 	if err != nil {
 		return nil, err
 	}
+	next := ""
 	options := engine.ReadOptions{After: since.Offset, Limit: limit}
 	if request.GetOrder() == millracev1.HistoryOrder_HISTORY_ORDER_NEWEST_FIRST {
 		options = engine.ReadOptions{Before: since.Offset, NewestFirst: true, Limit: limit}
@@ -45,10 +49,13 @@ func (s *Service) History(ctx context.Context, request *millracev1.HistoryReques
 	if !since.IsZero() && since.Epoch != page.State.Epoch {
 		return nil, refuse(millracev1.ErrorReason_ERROR_REASON_GAP, "since", "since: the position is of another epoch of the channel").on(name)
 	}
-	response := &millracev1.HistoryResponse{Messages: toProtos(page.Messages), Position: positionToProto(page.State.Position())}
 	if page.More {
-		response.NextPageToken = pageToken(page.Messages[len(page.Messages)-1].Position.String())
+		next = pageToken(page.Messages[len(page.Messages)-1].Position.String())
 	}
+	if granted == ownAccess {
+		page.Messages = slices.DeleteFunc(slices.Clone(page.Messages), func(m *engine.Message) bool { return m.Publisher != identity.User })
+	}
+	response := &millracev1.HistoryResponse{Messages: toProtos(page.Messages), NextPageToken: next, Position: positionToProto(page.State.Position())}
 	return response, nil
 }
 
@@ -122,7 +129,7 @@ func (s *Service) GetPositions(ctx context.Context, request *millracev1.GetPosit
 	}
 	response, cursor := &millracev1.GetPositionsResponse{}, &Cursor{}
 	for i, name := range request.GetChannels() {
-		if err := s.checkSubscription(identityOf(ctx), &millracev1.Subscription{Channel: name}); err != nil {
+		if _, err := s.checkSubscription(ctx, identityOf(ctx), &millracev1.Subscription{Channel: name}); err != nil {
 			r := asRefusal(err)
 			r.info.Field = "channels[" + strconv.Itoa(i) + "]"
 			return nil, r

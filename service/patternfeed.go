@@ -40,7 +40,7 @@ func (s *Service) openPattern(ctx context.Context, sub *subscription, request *m
 		hidden: map[string]bool{},
 	}
 	sub.feed = f
-	sub.selects = newSelection(sub.session.id, request.GetFilter())
+	sub.selects = newSelection(sub, request.GetFilter())
 	sub.pace = newPace(request, engine.Retention{Messages: 1})
 	s.hub.join(f.pattern, sub)
 	if request.GetSince() == nil {

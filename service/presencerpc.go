@@ -9,8 +9,8 @@ import (
 )
 
 // checkPresence reports why a caller may not do action to a channel's presence.
-func (s *Service) checkPresence(identity auth.Identity, action auth.Action, name string) error {
-	if err := allow(identity, action, name); err != nil {
+func (s *Service) checkPresence(ctx context.Context, identity auth.Identity, action auth.Action, name string) error {
+	if err := s.allow(ctx, identity, action, name); err != nil {
 		return err
 	}
 	if s.rules.of(name).NoPresence {
@@ -19,14 +19,14 @@ func (s *Service) checkPresence(identity auth.Identity, action auth.Action, name
 	return nil
 }
 
-func (s *Service) checkWatch(identity auth.Identity, name string) error {
-	return s.checkPresence(identity, auth.Watch, name)
+func (s *Service) checkWatch(ctx context.Context, identity auth.Identity, name string) error {
+	return s.checkPresence(ctx, identity, auth.Watch, name)
 }
 
 // Presence implements the API.
 func (s *Service) Presence(ctx context.Context, request *millracev1.PresenceRequest) (*millracev1.PresenceResponse, error) {
 	name := request.GetChannel()
-	if err := s.checkWatch(identityOf(ctx), name); err != nil {
+	if err := s.checkWatch(ctx, identityOf(ctx), name); err != nil {
 		return nil, err
 	}
 	limit, err := pageSize(request.GetPageSize())
@@ -57,7 +57,7 @@ func (s *Service) WatchPresence(ctx context.Context, request *millracev1.WatchPr
 		return err
 	}
 	session.notices = nil // a watcher is not told its token: it has no commands
-	err = session.watchAll(request.GetChannels())
+	err = session.watchAll(ctx, request.GetChannels())
 	if err == nil {
 		err = session.run(ctx, func(batch *Batch) error { return stream.Send(toWatchResponse(batch.Frames[0].Notice)) })
 	}
@@ -65,13 +65,15 @@ func (s *Service) WatchPresence(ctx context.Context, request *millracev1.WatchPr
 }
 
 // watchAll adds the presence of channels.
-func (s *Session) watchAll(names []string) error {
+func (s *Session) watchAll(ctx context.Context, names []string) error {
+	for _, name := range names {
+		if err := s.service.checkWatch(ctx, s.who(), name); err != nil {
+			return err
+		}
+	}
 	s.commands.Lock()
 	defer s.commands.Unlock()
 	for _, name := range names {
-		if err := s.service.checkWatch(s.identity, name); err != nil {
-			return err
-		}
 		keys, err := s.missing(subKey{name: name, presence: true})
 		if err != nil {
 			return err
@@ -139,7 +141,7 @@ func (s *Service) presentSession(ctx context.Context, token, name string, data *
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkPresence(session.identity, auth.Presence, name); err != nil {
+	if err := s.checkPresence(ctx, session.who(), auth.Presence, name); err != nil {
 		return nil, err
 	}
 	p := PayloadFromProto(data)

@@ -18,7 +18,7 @@ import (
 // Publish implements the API.
 func (s *Service) Publish(ctx context.Context, request *millracev1.PublishRequest) (*millracev1.PublishResponse, error) {
 	identity := identityOf(ctx)
-	if err := allow(identity, auth.Publish, request.GetChannel()); err != nil {
+	if err := s.allow(ctx, identity, auth.Publish, request.GetChannel()); err != nil {
 		return nil, err
 	}
 	m, err := s.message(request)

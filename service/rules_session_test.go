@@ -251,7 +251,7 @@ func TestASessionEndsWhenItsCredentialsExpire(t *testing.T) {
 			time.Sleep(time.Second)
 			synctest.Wait()
 		}
-		c.ends("UNAUTHENTICATED")
+		c.ends("EXPIRED")
 		if took := len(messages(c, "a")); lasted < 100 || lasted > 131 || took != lasted { // clocks may differ by 30 s
 			t.Errorf("lasted %d s, and took %d messages", lasted, took)
 		}

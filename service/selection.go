@@ -14,12 +14,16 @@ const maxInterval = time.Minute
 // selection is which messages of a channel a subscription shows.
 type selection struct {
 	session string // public id; messages may exclude it
+	from    string // the only publisher that is shown; empty for all
 	types   map[string]bool
 	headers map[string]string
 }
 
-func newSelection(session string, filter *millracev1.Filter) selection {
-	s := selection{session: session, headers: filter.GetHeaders()}
+func newSelection(sub *subscription, filter *millracev1.Filter) selection {
+	s := selection{session: sub.session.id, headers: filter.GetHeaders()}
+	if sub.onlyOwn {
+		s.from = sub.session.who().User
+	}
 	if types := filter.GetTypes(); len(types) > 0 {
 		s.types = map[string]bool{}
 		for _, t := range types {
@@ -30,6 +34,9 @@ func newSelection(session string, filter *millracev1.Filter) selection {
 }
 
 func (s selection) includes(m *engine.Message) bool {
+	if s.from != "" && m.Publisher != s.from {
+		return false
+	}
 	if m.Exclude != "" && m.Exclude == s.session || s.types != nil && !s.types[m.Type] {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	mathrand "math/rand/v2"
 	"net/http"
 	"runtime"
@@ -30,16 +31,21 @@ type Service struct {
 	// Set once.
 	config   Config
 	rules    rules
+	log      *slog.Logger
 	node     string
 	engine   engine.Engine
 	hub      *hub
 	presence *presence
 	health   *health
-	server   *connect.Server
-	writers  []*writer
-	nextTurn atomic.Uint32 // of the writers, for new sessions
-	stop     context.CancelFunc
-	stopped  sync.WaitGroup
+	revoked  auth.Revocations
+	tickets  auth.Tickets
+	// authorizer is nil where nobody is asked.
+	authorizer *authorizer
+	server     *connect.Server
+	writers    []*writer
+	nextTurn   atomic.Uint32 // of the writers, for new sessions
+	stop       context.CancelFunc
+	stopped    sync.WaitGroup
 
 	mu       sync.RWMutex
 	sessions map[string]*Session // by token
@@ -56,13 +62,15 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 	}
 	config = config.withDefaults()
 	s := &Service{
-		config:   config,
-		rules:    config.Rules,
-		node:     rand.Text()[:10],
-		hub:      newHub(),
-		sessions: map[string]*Session{},
-		lost:     map[string]*remains{},
-		idle:     make(chan struct{}),
+		config:     config,
+		rules:      config.Rules,
+		log:        config.Log,
+		authorizer: newAuthorizer(config.Authorizer, config.Log),
+		node:       rand.Text()[:10],
+		hub:        newHub(),
+		sessions:   map[string]*Session{},
+		lost:       map[string]*remains{},
+		idle:       make(chan struct{}),
 	}
 	s.presence = newPresence(s.rules, s.hub.deliver)
 	started, err := start(ctx, s.hub.deliver)

@@ -21,14 +21,17 @@ type Session struct {
 	// Set once.
 	id, token string
 	service   *Service
-	identity  auth.Identity
 	protocol  string
+	scope     string
 	peer      string
 	client    string
 	started   time.Time
 	heartbeat time.Duration
 	budget    int64  // most bytes pending before a subscription falls behind
 	cut       func() // frees a write that is stuck
+
+	identity atomic.Pointer[auth.Identity] // see who
+	used     atomic.Int64                  // when the client last asked for something, in ns
 
 	wake    chan struct{} // holds one token if there is something to read; for sessions with a goroutine
 	writer  *writer       // for those without
@@ -66,20 +69,24 @@ type Session struct {
 // newSession makes a session with its first notice. Only register makes it
 // known to others.
 func newSession(s *Service, identity auth.Identity, heartbeat time.Duration) *Session {
-	return &Session{
+	session := &Session{
 		id: rand.Text()[:16], token: rand.Text(),
-		service: s, identity: identity,
+		service: s,
 		started: time.Now(), marked: time.Now(), heartbeat: heartbeat, budget: int64(s.config.Limits.PendingBytes),
 		cut: func() {}, wake: make(chan struct{}, 1), subs: map[subKey]*subscription{},
 	}
+	session.identity.Store(&identity)
+	session.used.Store(session.started.UnixNano())
+	return session
 }
 
 func (s *Session) ready() *Frame {
 	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Ready{Ready: &millracev1.Ready{
 		Session:           s.id,
 		SessionToken:      s.token,
-		User:              s.identity.User,
+		User:              s.who().User,
 		HeartbeatInterval: durationpb.New(s.heartbeat),
+		ExpireTime:        expireTime(s.who()),
 	}}})
 }
 
@@ -87,10 +94,10 @@ func (s *Session) ready() *Frame {
 // it was there already.
 func (s *Session) subscribe(ctx context.Context, request *millracev1.Subscription) (subscribed *millracev1.Subscribed, err error) {
 	name := request.GetChannel()
-	if err := s.service.checkSubscription(s.identity, request); err != nil {
+	granted, err := s.permit(ctx, request)
+	if err != nil {
 		return nil, err
 	}
-	s.commands.Lock()
 	defer s.commands.Unlock()
 	keys := []subKey{{name: name}, {name: name, presence: true}}
 	if !request.GetPresence() {
@@ -104,7 +111,7 @@ func (s *Session) subscribe(ctx context.Context, request *millracev1.Subscriptio
 		if key.presence {
 			err = s.watch(key)
 		} else {
-			subscribed, err = s.open(ctx, key, request)
+			subscribed, err = s.open(ctx, key, request, granted)
 		}
 		if err != nil {
 			return nil, err
@@ -113,9 +120,27 @@ func (s *Session) subscribe(ctx context.Context, request *millracev1.Subscriptio
 	return subscribed, nil
 }
 
+// permit checks a subscription, and returns how much it shows with commands
+// locked: the credentials are still those that were checked.
+func (s *Session) permit(ctx context.Context, request *millracev1.Subscription) (access, error) {
+	for {
+		checked := s.identity.Load()
+		granted, err := s.service.checkSubscription(ctx, *checked, request)
+		if err != nil {
+			return noAccess, err
+		}
+		s.commands.Lock()
+		if s.identity.Load() == checked {
+			return granted, nil
+		}
+		s.commands.Unlock()
+	}
+}
+
 // open adds a channel or pattern that is not there. Called under commands.
-func (s *Session) open(ctx context.Context, key subKey, request *millracev1.Subscription) (*millracev1.Subscribed, error) {
+func (s *Session) open(ctx context.Context, key subKey, request *millracev1.Subscription, granted access) (*millracev1.Subscribed, error) {
 	sub := newSubscription(s, key)
+	sub.onlyOwn = granted == ownAccess
 	open := s.service.openChannel
 	if channel.IsPattern(key.name) {
 		open = s.service.openPattern
@@ -146,7 +171,7 @@ func (s *Session) announce(name string) (sync *Frame, err error) {
 	if err := s.markPresent(name); err != nil {
 		return nil, err
 	}
-	user := memberName(s.id, s.identity)
+	user := memberName(s.id, s.who())
 	s.service.presence.enter(name, user, s.id, nil)
 	who := map[string]any{"type": "sync", "userId": user, "users": s.service.presence.users(name)}
 	return newMessageFrame(announcement(name, who)), nil
@@ -323,6 +348,9 @@ func (s *Session) collect(ctx context.Context) error {
 	end := s.end
 	s.mu.Unlock()
 	now := time.Now()
+	if end == nil {
+		end = s.overdue(now)
+	}
 	s.release(now)
 	read := 0
 	for ; read < len(s.work) && !s.batch.full(); read++ {
@@ -409,8 +437,8 @@ func (s *Session) onTimer(now time.Time) error {
 			return nil
 		}
 	}
-	if s.expired() {
-		return refuse(millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED, "", "the credentials have expired")
+	if err := s.overdue(now); err != nil {
+		return err
 	}
 	s.checkpoints(now)
 	s.batch.add(heartbeatFrame)
@@ -435,14 +463,18 @@ func (s *Session) untilDue() time.Duration {
 	for _, sub := range s.held {
 		d = min(d, max(time.Until(sub.nextTurn), 0))
 	}
-	if !s.identity.Expires.IsZero() {
-		d = min(d, max(time.Until(s.identity.Expires), 0))
+	if expires := s.who().Expires; !expires.IsZero() {
+		d = min(d, max(time.Until(expires), 0))
 	}
 	return d
 }
 
-func (s *Session) expired() bool {
-	return !s.identity.Expires.IsZero() && !time.Now().Before(s.identity.Expires)
+// overdue is why the session has to end, as time goes.
+func (s *Session) overdue(now time.Time) error {
+	if expires := s.who().Expires; !expires.IsZero() && !now.Before(expires) {
+		return errExpired()
+	}
+	return nil
 }
 
 // enter makes the session present in a channel.
@@ -452,7 +484,7 @@ func (s *Session) enter(name string, data *millracev1.Payload) (*millracev1.Pres
 	if err := s.markPresent(name); err != nil {
 		return nil, err
 	}
-	return s.service.presence.enter(name, memberName(s.id, s.identity), s.id, data), nil
+	return s.service.presence.enter(name, memberName(s.id, s.who()), s.id, data), nil
 }
 
 // markPresent notes what the session has to leave when it ends.
@@ -493,7 +525,7 @@ func (s *Session) leaveNow(name string) *millracev1.PresenceVersion {
 	s.mu.Lock()
 	delete(s.present, name)
 	s.mu.Unlock()
-	return s.service.presence.leave(name, memberName(s.id, s.identity), s.id)
+	return s.service.presence.leave(name, memberName(s.id, s.who()), s.id)
 }
 
 // close ends all that the session has. Only the goroutine that calls next may

@@ -104,8 +104,9 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 	if d := request.GetHeartbeatInterval(); d != nil {
 		heartbeat = min(max(d.AsDuration(), minHeartbeat), maxHeartbeat)
 	}
-	session := newSession(s, identityOf(ctx), heartbeat)
-	session.client, session.writer = request.GetClient(), w
+	c := callerOf(ctx)
+	session := newSession(s, c.identity, heartbeat)
+	session.client, session.writer, session.scope = request.GetClient(), w, c.scope
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {
 		session.protocol, session.peer = info.Protocol, info.PeerAddr
 	}
@@ -114,7 +115,13 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 	}
 	s.takeOver(session, request.GetSessionToken())
 	session.notices = []*Frame{session.ready()}
-	return session, s.register(session)
+	if err := s.register(session); err != nil {
+		return nil, err
+	}
+	if err := s.revoked.Check(session.who()); err != nil { // while it was being opened
+		return nil, s.end(session, err)
+	}
+	return session, nil
 }
 
 // subscribeAll adds what the client asked for when it opened the session; all
@@ -132,12 +139,22 @@ func (s *Session) subscribeAll(ctx context.Context, requests []*millracev1.Subsc
 	return nil
 }
 
-// checkSubscription reports why a subscription cannot be.
-func (s *Service) checkSubscription(identity auth.Identity, request *millracev1.Subscription) error {
+// checkSubscription reports why a subscription cannot be, or how much it shows.
+func (s *Service) checkSubscription(ctx context.Context, identity auth.Identity, request *millracev1.Subscription) (access, error) {
 	name := request.GetChannel()
-	if err := allow(identity, auth.Subscribe, name); err != nil {
-		return err
+	granted, err := s.access(ctx, identity, auth.Subscribe, name)
+	if err == nil {
+		err = s.checkWishes(request)
 	}
+	if err == nil && request.GetPresence() {
+		err = s.checkWatch(ctx, identity, name)
+	}
+	return granted, err
+}
+
+// checkWishes reports what of a subscription cannot be, whoever asks for it.
+func (s *Service) checkWishes(request *millracev1.Subscription) error {
+	name := request.GetChannel()
 	isPattern := channel.IsPattern(name)
 	switch {
 	case isPattern && !s.rules.allowsPattern(name):
@@ -153,9 +170,6 @@ func (s *Service) checkSubscription(identity auth.Identity, request *millracev1.
 	}
 	if err := checkPace(request, isPattern); err != nil {
 		return asRefusal(err).on(name)
-	}
-	if request.GetPresence() {
-		return s.checkWatch(identity, name)
 	}
 	return nil
 }
@@ -199,7 +213,7 @@ func (s *Service) sessionOf(ctx context.Context, token string) (*Session, error)
 	if err != nil {
 		return nil, err
 	}
-	if session.identity.User != identityOf(ctx).User {
+	if session.who().User != identityOf(ctx).User {
 		return nil, refuse(millracev1.ErrorReason_ERROR_REASON_FORBIDDEN, "session_token", "the session belongs to another user")
 	}
 	return session, nil

@@ -22,6 +22,7 @@ type subscription struct {
 	feed    feed
 	topic   *topic
 	selects selection
+	onlyOwn bool // of another's inbox: what the session's user published
 	pace    pace
 
 	index int // in topic.subs; guarded by topic.mu

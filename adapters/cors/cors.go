@@ -22,7 +22,8 @@ import (
 type Policy struct {
 	// Origins are such as "https://app.example.com" or
 	// "https://*.example.com", where "*" stands for one or more labels of the
-	// host. "*" alone allows every page, without cookies.
+	// host. "*" alone allows every page, without cookies. Cookies count only from pages of the
+	// server's own origin and of those that are named without "*".
 	Origins []string
 	// Loopback allows the pages of every loopback address and port, for
 	// development.
@@ -45,6 +46,20 @@ func (p Policy) Allows(r *http.Request) bool {
 		return false // "null", or nothing that a browser sends
 	}
 	return strings.EqualFold(parsed.Host, r.Host) || p.Loopback && isLoopback(parsed.Hostname()) || p.lists(origin)
+}
+
+// trusts reports whether the cookies of a request count: what a browser adds by
+// itself proves nothing about the page that made it send. A browser that names no
+// origin says at least whether it is another one.
+func (p Policy) trusts(r *http.Request) bool {
+	origin := strings.ToLower(r.Header.Get("Origin"))
+	if origin == "" {
+		site := r.Header.Get("Sec-Fetch-Site")
+		return site == "" || site == "same-origin" || site == "none"
+	}
+	parsed, err := url.Parse(origin)
+	return err == nil && parsed.Host != "" && strings.EqualFold(parsed.Host, r.Host) ||
+		slices.ContainsFunc(p.Origins, func(named string) bool { return strings.EqualFold(named, origin) })
 }
 
 func isLoopback(host string) bool {
@@ -71,11 +86,16 @@ func (p Policy) Handler(next http.Handler) http.Handler {
 			http.Error(w, "the origin is not allowed", http.StatusForbidden)
 			return
 		}
+		if !p.trusts(r) {
+			r.Header.Del("Cookie")
+		}
 		answer.ServeHTTP(w, r)
 	})
 }
 
-// answers tells browsers that an allowed page may read what next answers.
+// answers tells browsers that an allowed page may read what next answers. Pages
+// may send cookies, because some clients always do; whether those count is
+// decided above.
 func (p Policy) answers(next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowOriginVaryRequestFunc: func(r *http.Request, _ string) (bool, []string) {
@@ -83,7 +103,7 @@ func (p Policy) answers(next http.Handler) http.Handler {
 		},
 		AllowedMethods: append(connectcors.AllowedMethods(), http.MethodHead),
 		AllowedHeaders: append(connectcors.AllowedHeaders(),
-			service.HeaderAuthorization, service.HeaderSession, service.HeaderClient, "Idempotency-Key", "Last-Event-ID"),
+			service.HeaderAuthorization, service.HeaderSession, service.HeaderTicket, service.HeaderClient, "Idempotency-Key", "Last-Event-ID"),
 		ExposedHeaders:   connectcors.ExposedHeaders(),
 		AllowCredentials: !slices.Contains(p.Origins, "*"),
 		MaxAge:           preflightSeconds,

@@ -312,6 +312,7 @@ func (s *stream) notice(notice *millracev1.SubscribeResponse) {
 func (s *stream) ready(n *millracev1.Ready) {
 	s.event("millrace.ready", map[string]any{
 		"session": n.GetSession(), "sessionToken": n.GetSessionToken(), "user": n.GetUser(),
+		"expires":   browser.FromExpireTime(n.GetExpireTime()).Expires,
 		"heartbeat": n.GetHeartbeatInterval().AsDuration().Milliseconds(),
 	})
 }

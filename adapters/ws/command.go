@@ -21,6 +21,7 @@ type plainCommand struct {
 	Type    string    `json:"type"`
 	ID      commandID `json:"id"`
 	Channel string    `json:"channel"`
+	Token   string    `json:"token"` // auth
 
 	// subscribe
 	Since    *browser.Position           `json:"since"` // history as well

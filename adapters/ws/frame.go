@@ -85,7 +85,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	out := outlet.New(conn, h.connection.session.Resume)
+	out := outlet.New(conn, h.connection.taken)
 	h.connection.out = out
 	early, err := buffered.Peek(buffered.Reader.Buffered())
 	if err != nil {

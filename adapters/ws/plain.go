@@ -161,11 +161,42 @@ func (p *plain) run(ctx context.Context, c *plainCommand) error {
 		return p.positions(ctx, c)
 	case "hello":
 		return p.hello(ctx, c)
+	case "auth":
+		return p.refresh(ctx, c)
 	}
 	if c.isEntityEvent() {
 		return p.publish(ctx, c)
 	}
 	return service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "type", "type: %.32q is no command", c.Type)
+}
+
+// credentials implements wire.
+func (p *plain) credentials(data []byte) (firstCommand, error) {
+	c, err := decodePlain(data)
+	if err != nil {
+		return firstCommand{}, err
+	}
+	if c.Type != "auth" {
+		return firstCommand{}, service.Refuse(millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED, "type", "type: the first frame must be of type auth")
+	}
+	return firstCommand{id: c.ID, token: c.Token}, nil
+}
+
+// authenticated implements wire.
+func (p *plain) authenticated(first firstCommand, ready *millracev1.Ready) {
+	if first.id != nil {
+		_ = p.answer(frame("auth", first.id, browser.FromExpireTime(ready.GetExpireTime()))) // the reader notices if this fails
+	}
+}
+
+// refresh gives the session new credentials.
+func (p *plain) refresh(ctx context.Context, c *plainCommand) error {
+	response, err := ask[*millracev1.RefreshTokenResponse](ctx, p, millracev1connect.RealtimeServiceRefreshTokenProcedure,
+		&millracev1.RefreshTokenRequest{Token: c.Token})
+	if err != nil || c.ID == nil {
+		return err
+	}
+	return p.answer(frame("auth", c.ID, browser.FromExpireTime(response.GetExpireTime())))
 }
 
 func (p *plain) subscribe(ctx context.Context, c *plainCommand) error {

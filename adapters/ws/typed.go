@@ -60,7 +60,7 @@ func (t *typed) appendFrame(b []byte, f *service.Frame) []byte {
 func (t *typed) command(ctx context.Context, data []byte) error {
 	var command millracev1.Command
 	if err := t.unmarshal(data, &command); err != nil {
-		return t.refuse(service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "frame", "frame: not a millrace.v1.Command"))
+		return t.refuse(notACommand())
 	}
 	reply, err := t.run(ctx, &command)
 	switch {
@@ -71,6 +71,22 @@ func (t *typed) command(ctx context.Context, data []byte) error {
 	}
 	reply.Id = command.GetId()
 	return t.reply(reply)
+}
+
+// credentials implements wire.
+func (t *typed) credentials(data []byte) (firstCommand, error) {
+	var command millracev1.Command
+	if err := t.unmarshal(data, &command); err != nil {
+		return firstCommand{}, notACommand()
+	}
+	return firstCommand{token: command.GetRefreshToken().GetToken()}, nil
+}
+
+// authenticated implements wire: `ready` is the answer.
+func (t *typed) authenticated(firstCommand, *millracev1.Ready) {}
+
+func notACommand() error {
+	return service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "frame", "frame: not a millrace.v1.Command")
 }
 
 func (t *typed) refuse(err error) error {
@@ -135,12 +151,19 @@ func (t *typed) run(ctx context.Context, command *millracev1.Command) (*millrace
 		r := &millracev1.Reply_GetServerInfo{}
 		r.GetServerInfo, err = unary[*millracev1.GetServerInfoResponse](ctx, t.connection, millracev1connect.RealtimeServiceGetServerInfoProcedure, c.GetServerInfo)
 		reply.Result = r
+	case *millracev1.Command_RefreshToken:
+		reply.Result, err = t.refresh(ctx, c.RefreshToken)
 	case *millracev1.Command_Ping:
 		reply.Result = &millracev1.Reply_Pong{Pong: &millracev1.Pong{}}
 	default:
 		err = service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "command", "command: none that this server knows")
 	}
 	return reply, err
+}
+
+func (t *typed) refresh(ctx context.Context, request *millracev1.RefreshTokenRequest) (*millracev1.Reply_RefreshToken, error) {
+	response, err := unary[*millracev1.RefreshTokenResponse](ctx, t.connection, millracev1connect.RealtimeServiceRefreshTokenProcedure, request)
+	return &millracev1.Reply_RefreshToken{RefreshToken: response}, err
 }
 
 // unary calls a method in the name of the connection's session.

@@ -72,9 +72,15 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c := &connection{handler: h, w: w, r: r, peer: call.From(r, "ws", "json")}
 	c.wire = chooseWire(c)
-	ctx := service.WithCut(r.Context(), c.cut)
+	if r.URL.Query().Get("auth") == "frame" && !c.awaitCredentials() {
+		return
+	}
+	ctx := service.WithScope(service.WithCut(r.Context(), c.cut), r.PathValue("scope"))
 	err := h.service.Server().Call(ctx, millracev1connect.RealtimeServiceSubscribeProcedure, c.peer.Info(), c)
-	if err != nil && !c.answered {
+	switch {
+	case err != nil && c.first != nil && !c.attached.Load():
+		c.dismiss(err)
+	case err != nil && !c.answered:
 		browser.WriteError(w, err)
 	}
 	c.w, c.r = nil, nil // their buffers are free now
@@ -88,6 +94,10 @@ type wire interface {
 	appendFrame(b []byte, f *service.Frame) []byte
 	// command does what a frame from the client asks, and answers it.
 	command(ctx context.Context, data []byte) error
+	// credentials reads the command that a connection with ?auth=frame begins with.
+	credentials(data []byte) (firstCommand, error)
+	// authenticated answers it, when the session is open.
+	authenticated(first firstCommand, ready *millracev1.Ready)
 	// refuse answers a frame that could not be read.
 	refuse(err error) error
 }
@@ -121,6 +131,9 @@ type connection struct {
 	r        *http.Request
 	answered bool // whether the handshake was answered
 	received bool
+	first    *firstCommand // that brought the credentials, if one did
+
+	attached atomic.Bool // session is set
 
 	live  atomic.Pointer[outlet.Outlet] // out, for cut
 	heard atomic.Bool                   // something came since the last ping
@@ -156,7 +169,22 @@ func (c *connection) Send(any) error { return errors.New("a sink is delivered to
 func (c *connection) Attach(session service.Attachment, ready *millracev1.Ready) error {
 	c.answered = true
 	c.session, c.ready = session, ready
+	c.attached.Store(true)
 	c.peer = c.peer.WithSession(ready.GetSessionToken())
+	c.heard.Store(true)
+	if c.first == nil {
+		if err := c.accept(); err != nil {
+			return err
+		}
+	} else {
+		c.wire.authenticated(*c.first, ready)
+	}
+	session.Go(c.readLoop)
+	return nil
+}
+
+// accept upgrades the connection.
+func (c *connection) accept() error {
 	conn, err := websocket.Accept(&hijacker{ResponseWriter: c.w, connection: c}, c.r, &websocket.AcceptOptions{
 		Subprotocols:       []string{protocolJSON, protocolProto},
 		InsecureSkipVerify: true, // package cors decided already
@@ -169,9 +197,14 @@ func (c *connection) Attach(session service.Attachment, ready *millracev1.Ready)
 	conn.SetReadLimit(-1) // readFrame has a limit that does not end the connection
 	c.conn = conn
 	c.live.Store(c.out)
-	c.heard.Store(true)
-	session.Go(c.readLoop)
 	return nil
+}
+
+// taken says that the client has taken everything.
+func (c *connection) taken() {
+	if c.attached.Load() {
+		c.session.Resume()
+	}
 }
 
 // Deliver implements [service.Sink]: whatever is pending goes in one write.

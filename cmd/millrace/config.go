@@ -64,6 +64,7 @@ type limits struct {
 	PendingBytes    int           `yaml:"pending_bytes"`
 	ReplayMessages  int           `yaml:"replay_messages"`
 	PatternChannels int           `yaml:"pattern_channels"`
+	Handshake       time.Duration `yaml:"handshake"`
 	Heartbeat       time.Duration `yaml:"heartbeat"`
 	WriteTimeout    time.Duration `yaml:"write_timeout"`
 	Linger          time.Duration `yaml:"linger"`
@@ -86,6 +87,7 @@ func defaultConfig() config {
 			PendingBytes:    1 << 20,
 			ReplayMessages:  1_000_000,
 			PatternChannels: 32,
+			Handshake:       10 * time.Second,
 			Heartbeat:       15 * time.Second,
 			WriteTimeout:    10 * time.Second,
 			Linger:          15 * time.Second,
@@ -174,6 +176,7 @@ func (l limits) service() service.Limits {
 		PendingBytes:    l.PendingBytes,
 		ReplayMessages:  l.ReplayMessages,
 		PatternChannels: l.PatternChannels,
+		Handshake:       l.Handshake,
 		Heartbeat:       l.Heartbeat,
 		WriteTimeout:    l.WriteTimeout,
 		Linger:          l.Linger,

@@ -19,9 +19,8 @@ import (
 )
 
 const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 32 << 10
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 32 << 10
 	// shutdownTimeout is for sessions to hear that they end, and for calls to
 	// come to theirs.
 	shutdownTimeout = 10 * time.Second
@@ -100,7 +99,7 @@ func newHTTPServer(c config, log *slog.Logger, handler http.Handler) *http.Serve
 	return &http.Server{
 		Handler:           handler,
 		Protocols:         &protocols,
-		ReadHeaderTimeout: readHeaderTimeout,
+		ReadHeaderTimeout: c.Limits.Handshake,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2: &http.HTTP2Config{

@@ -37,6 +37,7 @@ var settings = []setting{
 	{"limits.pending_bytes", "most undelivered `bytes` of one session", func(c *config) any { return &c.Limits.PendingBytes }},
 	{"limits.replay_messages", "most `messages` replayed to one subscription", func(c *config) any { return &c.Limits.ReplayMessages }},
 	{"limits.pattern_channels", "`channels` that a cursor names for one pattern before the pattern moves past them", func(c *config) any { return &c.Limits.PatternChannels }},
+	{"limits.handshake", "longest `time` to say what is wanted: headers, body, first frame", func(c *config) any { return &c.Limits.Handshake }},
 	{"limits.heartbeat", "longest `silence` on a stream, where the client asks for none", func(c *config) any { return &c.Limits.Heartbeat }},
 	{"limits.write_timeout", "longest `time` that a client may take nothing of what is sent", func(c *config) any { return &c.Limits.WriteTimeout }},
 	{"limits.linger", "`time` that a lost session stays present", func(c *config) any { return &c.Limits.Linger }},

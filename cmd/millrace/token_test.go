@@ -16,7 +16,7 @@ func TestATokenIsWhatTheServerAccepts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			args := append([]string{"token", "--user", "ada", "--grant", "chat.>=subscribe,publish", "--grant", "a=b=history", "--ttl", "5m"}, args...)
 			token := strings.TrimSpace(mustCall(t, "", args...))
-			id, err := auth.Keys{Secret: []byte(testSecret)}.Authenticate(t.Context(), token)
+			id, err := auth.Keys{Secret: []byte(testSecret)}.Authenticate(t.Context(), auth.Credentials{Token: token})
 			if err != nil {
 				t.Fatal(err)
 			}

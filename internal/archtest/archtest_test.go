@@ -58,12 +58,15 @@ var arrows = []arrow{
 	},
 	{
 		"auth/...",
-		[]string{"auth/...", "channel", "github.com/golang-jwt/..."},
+		[]string{"auth/...", "channel", "github.com/golang-jwt/...", "github.com/MicahParks/jwkset", "golang.org/x/time/rate"},
 		"code that security rests on is read alone: who a caller is does not depend on what he asks for",
 	},
 	{
 		"service/...",
-		[]string{"service/...", "channel", "engine", "auth/...", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/..."},
+		[]string{
+			"service/...", "channel", "engine", "auth/...", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/...",
+			"github.com/sony/gobreaker/...", "github.com/hashicorp/golang-lru/...", "golang.org/x/time/rate",
+		},
 		"a node knows neither the wire that a session came by nor the engine that is configured",
 	},
 	{

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"millrace.dev/channel"
 	"millrace.dev/engine"
 	millracev1 "millrace.dev/gen/millrace/v1"
@@ -237,6 +239,19 @@ func FromErrorInfo(info *millracev1.ErrorInfo) Error {
 		e.RetryAfter = &ms
 	}
 	return e
+}
+
+// Expires is when credentials expire.
+type Expires struct {
+	Expires int64 `json:"expires,omitempty"` // ms since 1970; none for never
+}
+
+// FromExpireTime makes the JSON form.
+func FromExpireTime(t *timestamppb.Timestamp) Expires {
+	if t == nil {
+		return Expires{}
+	}
+	return Expires{Expires: t.AsTime().UnixMilli()}
 }
 
 // Gap says what of a channel was missed.

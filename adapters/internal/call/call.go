@@ -24,9 +24,23 @@ type Peer struct {
 	Header http.Header
 }
 
-// From describes the sender of a request.
+// From describes the sender of a request. A ticket in the URL counts as one in
+// the header; a token never does.
 func From(r *http.Request, protocol, codec string) Peer {
-	return Peer{Protocol: protocol, Codec: codec, Address: r.RemoteAddr, Header: r.Header}
+	header := r.Header
+	if strings.Contains(r.URL.RawQuery, "ticket=") {
+		header = header.Clone()
+		header.Set(service.HeaderTicket, r.URL.Query().Get("ticket"))
+	}
+	return Peer{Protocol: protocol, Codec: codec, Address: r.RemoteAddr, Header: header}
+}
+
+// WithToken is the peer with a token for its only credentials.
+func (p Peer) WithToken(token string) Peer {
+	p.Header = p.Header.Clone()
+	p.Header.Del(service.HeaderTicket)
+	p.Header.Set(service.HeaderAuthorization, "Bearer "+token)
+	return p
 }
 
 // WithSession is the peer with the credentials of a live session.

@@ -9,6 +9,7 @@ package millracev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -795,6 +796,150 @@ func (x *UnsubscribeResponse) GetSessions() uint32 {
 	return 0
 }
 
+// RevokeRequest names the credentials that count no longer.
+type RevokeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which ones.
+	//
+	// Types that are valid to be assigned to Target:
+	//
+	//	*RevokeRequest_TokenId
+	//	*RevokeRequest_User
+	Target isRevokeRequest_Target `protobuf_oneof:"target"`
+	// How long to remember it: as long as the tokens may live. Up to 400 days;
+	// unset means 30 days. The memory of a node does not outlive it.
+	Remember      *durationpb.Duration `protobuf:"bytes,3,opt,name=remember,proto3" json:"remember,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeRequest) Reset() {
+	*x = RevokeRequest{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeRequest) ProtoMessage() {}
+
+func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
+func (*RevokeRequest) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RevokeRequest) GetTarget() isRevokeRequest_Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *RevokeRequest) GetTokenId() string {
+	if x != nil {
+		if x, ok := x.Target.(*RevokeRequest_TokenId); ok {
+			return x.TokenId
+		}
+	}
+	return ""
+}
+
+func (x *RevokeRequest) GetUser() string {
+	if x != nil {
+		if x, ok := x.Target.(*RevokeRequest_User); ok {
+			return x.User
+		}
+	}
+	return ""
+}
+
+func (x *RevokeRequest) GetRemember() *durationpb.Duration {
+	if x != nil {
+		return x.Remember
+	}
+	return nil
+}
+
+type isRevokeRequest_Target interface {
+	isRevokeRequest_Target()
+}
+
+type RevokeRequest_TokenId struct {
+	// Id of one token: its `jti`.
+	TokenId string `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3,oneof"`
+}
+
+type RevokeRequest_User struct {
+	// User whose tokens, certificates and tickets issued so far are all meant:
+	// those whose `iat` is not later than this second, or that have none.
+	User string `protobuf:"bytes,2,opt,name=user,proto3,oneof"`
+}
+
+func (*RevokeRequest_TokenId) isRevokeRequest_Target() {}
+
+func (*RevokeRequest_User) isRevokeRequest_Target() {}
+
+// RevokeResponse tells what was done.
+type RevokeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many sessions were ended.
+	Sessions      uint32 `protobuf:"varint,1,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeResponse) Reset() {
+	*x = RevokeResponse{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeResponse) ProtoMessage() {}
+
+func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
+func (*RevokeResponse) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RevokeResponse) GetSessions() uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
 // AuthorizeRequest asks for a decision.
 type AuthorizeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -814,7 +959,7 @@ type AuthorizeRequest struct {
 
 func (x *AuthorizeRequest) Reset() {
 	*x = AuthorizeRequest{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[10]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +971,7 @@ func (x *AuthorizeRequest) String() string {
 func (*AuthorizeRequest) ProtoMessage() {}
 
 func (x *AuthorizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[10]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +984,7 @@ func (x *AuthorizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorizeRequest.ProtoReflect.Descriptor instead.
 func (*AuthorizeRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{10}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AuthorizeRequest) GetUser() string {
@@ -890,7 +1035,7 @@ type AuthorizeResponse struct {
 
 func (x *AuthorizeResponse) Reset() {
 	*x = AuthorizeResponse{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[11]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -902,7 +1047,7 @@ func (x *AuthorizeResponse) String() string {
 func (*AuthorizeResponse) ProtoMessage() {}
 
 func (x *AuthorizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[11]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -915,7 +1060,7 @@ func (x *AuthorizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorizeResponse.ProtoReflect.Descriptor instead.
 func (*AuthorizeResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{11}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AuthorizeResponse) GetAllowed() bool {
@@ -936,7 +1081,7 @@ var File_millrace_v1_admin_service_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmillrace/v1/admin_service.proto\x12\vmillrace.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18millrace/v1/errors.proto\"\xf1\x01\n" +
+	"\x1fmillrace/v1/admin_service.proto\x12\vmillrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18millrace/v1/errors.proto\"\xf1\x01\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1a\n" +
@@ -981,6 +1126,13 @@ const file_millrace_v1_admin_service_proto_rawDesc = "" +
 	"\achannel\x18\x03 \x01(\tR\achannelB\b\n" +
 	"\x06target\"1\n" +
 	"\x13UnsubscribeResponse\x12\x1a\n" +
+	"\bsessions\x18\x01 \x01(\rR\bsessions\"\x83\x01\n" +
+	"\rRevokeRequest\x12\x1b\n" +
+	"\btoken_id\x18\x01 \x01(\tH\x00R\atokenId\x12\x14\n" +
+	"\x04user\x18\x02 \x01(\tH\x00R\x04user\x125\n" +
+	"\bremember\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\brememberB\b\n" +
+	"\x06target\",\n" +
+	"\x0eRevokeResponse\x12\x1a\n" +
 	"\bsessions\x18\x01 \x01(\rR\bsessions\"\x9f\x01\n" +
 	"\x10AuthorizeRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12+\n" +
@@ -998,13 +1150,14 @@ const file_millrace_v1_admin_service_proto_rawDesc = "" +
 	"\x0fACTION_PRESENCE\x10\x03\x12\x10\n" +
 	"\fACTION_WATCH\x10\x04\x12\x12\n" +
 	"\x0eACTION_HISTORY\x10\x05\x12\x10\n" +
-	"\fACTION_ADMIN\x10\x062\xe3\x02\n" +
+	"\fACTION_ADMIN\x10\x062\xa6\x03\n" +
 	"\fAdminService\x12X\n" +
 	"\fListSessions\x12 .millrace.v1.ListSessionsRequest\x1a!.millrace.v1.ListSessionsResponse\"\x03\x90\x02\x01\x12X\n" +
 	"\fListChannels\x12 .millrace.v1.ListChannelsRequest\x1a!.millrace.v1.ListChannelsResponse\"\x03\x90\x02\x01\x12M\n" +
 	"\n" +
 	"Disconnect\x12\x1e.millrace.v1.DisconnectRequest\x1a\x1f.millrace.v1.DisconnectResponse\x12P\n" +
-	"\vUnsubscribe\x12\x1f.millrace.v1.UnsubscribeRequest\x1a .millrace.v1.UnsubscribeResponse2d\n" +
+	"\vUnsubscribe\x12\x1f.millrace.v1.UnsubscribeRequest\x1a .millrace.v1.UnsubscribeResponse\x12A\n" +
+	"\x06Revoke\x12\x1a.millrace.v1.RevokeRequest\x1a\x1b.millrace.v1.RevokeResponse2d\n" +
 	"\x11AuthorizerService\x12O\n" +
 	"\tAuthorize\x12\x1d.millrace.v1.AuthorizeRequest\x1a\x1e.millrace.v1.AuthorizeResponse\"\x03\x90\x02\x01B\x9a\x01\n" +
 	"\x0fcom.millrace.v1B\x11AdminServiceProtoP\x01Z'millrace.dev/gen/millrace/v1;millracev1\xa2\x02\x03MXX\xaa\x02\vMillrace.V1\xca\x02\vMillrace\\V1\xe2\x02\x17Millrace\\V1\\GPBMetadata\xea\x02\fMillrace::V1b\x06proto3"
@@ -1022,7 +1175,7 @@ func file_millrace_v1_admin_service_proto_rawDescGZIP() []byte {
 }
 
 var file_millrace_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_millrace_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_millrace_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_millrace_v1_admin_service_proto_goTypes = []any{
 	(Action)(0),                   // 0: millrace.v1.Action
 	(*Session)(nil),               // 1: millrace.v1.Session
@@ -1035,32 +1188,38 @@ var file_millrace_v1_admin_service_proto_goTypes = []any{
 	(*DisconnectResponse)(nil),    // 8: millrace.v1.DisconnectResponse
 	(*UnsubscribeRequest)(nil),    // 9: millrace.v1.UnsubscribeRequest
 	(*UnsubscribeResponse)(nil),   // 10: millrace.v1.UnsubscribeResponse
-	(*AuthorizeRequest)(nil),      // 11: millrace.v1.AuthorizeRequest
-	(*AuthorizeResponse)(nil),     // 12: millrace.v1.AuthorizeResponse
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*ErrorInfo)(nil),             // 14: millrace.v1.ErrorInfo
+	(*RevokeRequest)(nil),         // 11: millrace.v1.RevokeRequest
+	(*RevokeResponse)(nil),        // 12: millrace.v1.RevokeResponse
+	(*AuthorizeRequest)(nil),      // 13: millrace.v1.AuthorizeRequest
+	(*AuthorizeResponse)(nil),     // 14: millrace.v1.AuthorizeResponse
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*ErrorInfo)(nil),             // 17: millrace.v1.ErrorInfo
 }
 var file_millrace_v1_admin_service_proto_depIdxs = []int32{
-	13, // 0: millrace.v1.Session.start_time:type_name -> google.protobuf.Timestamp
+	15, // 0: millrace.v1.Session.start_time:type_name -> google.protobuf.Timestamp
 	1,  // 1: millrace.v1.ListSessionsResponse.sessions:type_name -> millrace.v1.Session
 	4,  // 2: millrace.v1.ListChannelsResponse.channels:type_name -> millrace.v1.Channel
-	0,  // 3: millrace.v1.AuthorizeRequest.action:type_name -> millrace.v1.Action
-	14, // 4: millrace.v1.AuthorizeResponse.error:type_name -> millrace.v1.ErrorInfo
-	2,  // 5: millrace.v1.AdminService.ListSessions:input_type -> millrace.v1.ListSessionsRequest
-	5,  // 6: millrace.v1.AdminService.ListChannels:input_type -> millrace.v1.ListChannelsRequest
-	7,  // 7: millrace.v1.AdminService.Disconnect:input_type -> millrace.v1.DisconnectRequest
-	9,  // 8: millrace.v1.AdminService.Unsubscribe:input_type -> millrace.v1.UnsubscribeRequest
-	11, // 9: millrace.v1.AuthorizerService.Authorize:input_type -> millrace.v1.AuthorizeRequest
-	3,  // 10: millrace.v1.AdminService.ListSessions:output_type -> millrace.v1.ListSessionsResponse
-	6,  // 11: millrace.v1.AdminService.ListChannels:output_type -> millrace.v1.ListChannelsResponse
-	8,  // 12: millrace.v1.AdminService.Disconnect:output_type -> millrace.v1.DisconnectResponse
-	10, // 13: millrace.v1.AdminService.Unsubscribe:output_type -> millrace.v1.UnsubscribeResponse
-	12, // 14: millrace.v1.AuthorizerService.Authorize:output_type -> millrace.v1.AuthorizeResponse
-	10, // [10:15] is the sub-list for method output_type
-	5,  // [5:10] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	16, // 3: millrace.v1.RevokeRequest.remember:type_name -> google.protobuf.Duration
+	0,  // 4: millrace.v1.AuthorizeRequest.action:type_name -> millrace.v1.Action
+	17, // 5: millrace.v1.AuthorizeResponse.error:type_name -> millrace.v1.ErrorInfo
+	2,  // 6: millrace.v1.AdminService.ListSessions:input_type -> millrace.v1.ListSessionsRequest
+	5,  // 7: millrace.v1.AdminService.ListChannels:input_type -> millrace.v1.ListChannelsRequest
+	7,  // 8: millrace.v1.AdminService.Disconnect:input_type -> millrace.v1.DisconnectRequest
+	9,  // 9: millrace.v1.AdminService.Unsubscribe:input_type -> millrace.v1.UnsubscribeRequest
+	11, // 10: millrace.v1.AdminService.Revoke:input_type -> millrace.v1.RevokeRequest
+	13, // 11: millrace.v1.AuthorizerService.Authorize:input_type -> millrace.v1.AuthorizeRequest
+	3,  // 12: millrace.v1.AdminService.ListSessions:output_type -> millrace.v1.ListSessionsResponse
+	6,  // 13: millrace.v1.AdminService.ListChannels:output_type -> millrace.v1.ListChannelsResponse
+	8,  // 14: millrace.v1.AdminService.Disconnect:output_type -> millrace.v1.DisconnectResponse
+	10, // 15: millrace.v1.AdminService.Unsubscribe:output_type -> millrace.v1.UnsubscribeResponse
+	12, // 16: millrace.v1.AdminService.Revoke:output_type -> millrace.v1.RevokeResponse
+	14, // 17: millrace.v1.AuthorizerService.Authorize:output_type -> millrace.v1.AuthorizeResponse
+	12, // [12:18] is the sub-list for method output_type
+	6,  // [6:12] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_admin_service_proto_init() }
@@ -1077,13 +1236,17 @@ func file_millrace_v1_admin_service_proto_init() {
 		(*UnsubscribeRequest_Session)(nil),
 		(*UnsubscribeRequest_User)(nil),
 	}
+	file_millrace_v1_admin_service_proto_msgTypes[10].OneofWrappers = []any{
+		(*RevokeRequest_TokenId)(nil),
+		(*RevokeRequest_User)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_v1_admin_service_proto_rawDesc), len(file_millrace_v1_admin_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -72,10 +72,15 @@ const (
 	// A producer's number is not the next one, or its epoch is an old one;
 	// `limit` is the expected number or the present epoch.
 	ErrorReason_ERROR_REASON_SEQUENCE_MISMATCH ErrorReason = 18
-	// The session has reached its maximum age. Reconnect at once and resume.
+	// The session has reached its maximum age, was idle for too long, or its
+	// credentials have expired. Reconnect at once, with credentials that are good,
+	// and resume.
 	ErrorReason_ERROR_REASON_EXPIRED ErrorReason = 19
 	// The server failed in a way that is no fault of the caller.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 20
+	// Something that the server needs for the answer does not answer. Come back
+	// after `retry_after`.
+	ErrorReason_ERROR_REASON_UNAVAILABLE ErrorReason = 21
 )
 
 // Enum value maps for ErrorReason.
@@ -102,6 +107,7 @@ var (
 		18: "ERROR_REASON_SEQUENCE_MISMATCH",
 		19: "ERROR_REASON_EXPIRED",
 		20: "ERROR_REASON_INTERNAL",
+		21: "ERROR_REASON_UNAVAILABLE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":       0,
@@ -125,6 +131,7 @@ var (
 		"ERROR_REASON_SEQUENCE_MISMATCH": 18,
 		"ERROR_REASON_EXPIRED":           19,
 		"ERROR_REASON_INTERNAL":          20,
+		"ERROR_REASON_UNAVAILABLE":       21,
 	}
 )
 
@@ -163,7 +170,8 @@ type ErrorInfo struct {
 	// The channel that the failure is about; empty when it is about the whole
 	// call.
 	Channel string `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
-	// The field of the request that was refused, such as "payload.json".
+	// The field of the request that was refused, such as "payload.json"; or the
+	// setting of the server that was passed, such as "limits.publish_rate".
 	Field string `protobuf:"bytes,3,opt,name=field,proto3" json:"field,omitempty"`
 	// The limit that was passed, for sizes, counts and rates.
 	Limit uint64 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
@@ -270,7 +278,7 @@ const file_millrace_v1_errors_proto_rawDesc = "" +
 	"\vretry_after\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"retryAfter\x12\x18\n" +
 	"\amessage\x18\x06 \x01(\tR\amessage\x121\n" +
-	"\bposition\x18\a \x01(\v2\x15.millrace.v1.PositionR\bposition*\x8e\x05\n" +
+	"\bposition\x18\a \x01(\v2\x15.millrace.v1.PositionR\bposition*\xac\x05\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12 \n" +
@@ -293,7 +301,8 @@ const file_millrace_v1_errors_proto_rawDesc = "" +
 	"\x19ERROR_REASON_DISCONNECTED\x10\x11\x12\"\n" +
 	"\x1eERROR_REASON_SEQUENCE_MISMATCH\x10\x12\x12\x18\n" +
 	"\x14ERROR_REASON_EXPIRED\x10\x13\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\x14B\x94\x01\n" +
+	"\x15ERROR_REASON_INTERNAL\x10\x14\x12\x1c\n" +
+	"\x18ERROR_REASON_UNAVAILABLE\x10\x15B\x94\x01\n" +
 	"\x0fcom.millrace.v1B\vErrorsProtoP\x01Z'millrace.dev/gen/millrace/v1;millracev1\xa2\x02\x03MXX\xaa\x02\vMillrace.V1\xca\x02\vMillrace\\V1\xe2\x02\x17Millrace\\V1\\GPBMetadata\xea\x02\fMillrace::V1b\x06proto3"
 
 var (

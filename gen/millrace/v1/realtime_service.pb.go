@@ -771,8 +771,11 @@ type Ready struct {
 	// Longest silence of the server. A client that has heard nothing for twice as
 	// long should reconnect.
 	HeartbeatInterval *durationpb.Duration `protobuf:"bytes,4,opt,name=heartbeat_interval,json=heartbeatInterval,proto3" json:"heartbeat_interval,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// When the credentials expire. The session ends then with EXPIRED, unless
+	// RefreshToken gives it new ones. Unset for never.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Ready) Reset() {
@@ -829,6 +832,13 @@ func (x *Ready) GetUser() string {
 func (x *Ready) GetHeartbeatInterval() *durationpb.Duration {
 	if x != nil {
 		return x.HeartbeatInterval
+	}
+	return nil
+}
+
+func (x *Ready) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
 	}
 	return nil
 }
@@ -2696,6 +2706,230 @@ func (x *GetPositionsResponse) GetCursor() string {
 	return ""
 }
 
+// RefreshTokenRequest gives a session new credentials.
+type RefreshTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Handle of the session, from `ready`. Not needed on the session's own
+	// WebSocket.
+	SessionToken string `protobuf:"bytes,1,opt,name=session_token,json=sessionToken,proto3" json:"session_token,omitempty"`
+	// The new token, of the user of the session.
+	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshTokenRequest) Reset() {
+	*x = RefreshTokenRequest{}
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshTokenRequest) ProtoMessage() {}
+
+func (x *RefreshTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshTokenRequest.ProtoReflect.Descriptor instead.
+func (*RefreshTokenRequest) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *RefreshTokenRequest) GetSessionToken() string {
+	if x != nil {
+		return x.SessionToken
+	}
+	return ""
+}
+
+func (x *RefreshTokenRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// RefreshTokenResponse confirms it.
+type RefreshTokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the new credentials expire; unset for never.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshTokenResponse) Reset() {
+	*x = RefreshTokenResponse{}
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshTokenResponse) ProtoMessage() {}
+
+func (x *RefreshTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshTokenResponse.ProtoReflect.Descriptor instead.
+func (*RefreshTokenResponse) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RefreshTokenResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+// CreateTicketRequest asks for a ticket.
+type CreateTicketRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Origin of the page that will use the ticket, such as
+	// "https://app.example.com"; no other may then. Empty for any that the server
+	// allows.
+	Origin string `protobuf:"bytes,1,opt,name=origin,proto3" json:"origin,omitempty"`
+	// Channels and patterns that the ticket is bound to. None given means
+	// whatever the caller may.
+	Channels []string `protobuf:"bytes,2,rep,name=channels,proto3" json:"channels,omitempty"`
+	// How long the ticket can be used: up to 5 minutes; unset means 30 seconds.
+	Ttl           *durationpb.Duration `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTicketRequest) Reset() {
+	*x = CreateTicketRequest{}
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTicketRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTicketRequest) ProtoMessage() {}
+
+func (x *CreateTicketRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTicketRequest.ProtoReflect.Descriptor instead.
+func (*CreateTicketRequest) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CreateTicketRequest) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *CreateTicketRequest) GetChannels() []string {
+	if x != nil {
+		return x.Channels
+	}
+	return nil
+}
+
+func (x *CreateTicketRequest) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+// CreateTicketResponse has the ticket.
+type CreateTicketResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The ticket. It can be used once.
+	Ticket string `protobuf:"bytes,1,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	// Until when it can be used.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTicketResponse) Reset() {
+	*x = CreateTicketResponse{}
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTicketResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTicketResponse) ProtoMessage() {}
+
+func (x *CreateTicketResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTicketResponse.ProtoReflect.Descriptor instead.
+func (*CreateTicketResponse) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *CreateTicketResponse) GetTicket() string {
+	if x != nil {
+		return x.Ticket
+	}
+	return ""
+}
+
+func (x *CreateTicketResponse) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
 // GetServerInfoRequest asks about the server.
 type GetServerInfoRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2705,7 +2939,7 @@ type GetServerInfoRequest struct {
 
 func (x *GetServerInfoRequest) Reset() {
 	*x = GetServerInfoRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[33]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +2951,7 @@ func (x *GetServerInfoRequest) String() string {
 func (*GetServerInfoRequest) ProtoMessage() {}
 
 func (x *GetServerInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[33]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +2964,7 @@ func (x *GetServerInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServerInfoRequest.ProtoReflect.Descriptor instead.
 func (*GetServerInfoRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{33}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{37}
 }
 
 // GetServerInfoResponse describes the server.
@@ -2750,7 +2984,7 @@ type GetServerInfoResponse struct {
 
 func (x *GetServerInfoResponse) Reset() {
 	*x = GetServerInfoResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[34]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2762,7 +2996,7 @@ func (x *GetServerInfoResponse) String() string {
 func (*GetServerInfoResponse) ProtoMessage() {}
 
 func (x *GetServerInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[34]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2775,7 +3009,7 @@ func (x *GetServerInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServerInfoResponse.ProtoReflect.Descriptor instead.
 func (*GetServerInfoResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{34}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetServerInfoResponse) GetVersion() string {
@@ -2822,13 +3056,18 @@ type ServerLimits struct {
 	MaxPendingBytes uint64 `protobuf:"varint,5,opt,name=max_pending_bytes,json=maxPendingBytes,proto3" json:"max_pending_bytes,omitempty"`
 	// Most messages replayed to one subscription.
 	MaxReplayMessages uint64 `protobuf:"varint,6,opt,name=max_replay_messages,json=maxReplayMessages,proto3" json:"max_replay_messages,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Most messages that one caller may publish in a second, over some seconds.
+	// 0 for no limit.
+	MaxPublishRate uint32 `protobuf:"varint,7,opt,name=max_publish_rate,json=maxPublishRate,proto3" json:"max_publish_rate,omitempty"`
+	// Most sessions of one user. 0 for no limit.
+	MaxUserSessions uint32 `protobuf:"varint,8,opt,name=max_user_sessions,json=maxUserSessions,proto3" json:"max_user_sessions,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ServerLimits) Reset() {
 	*x = ServerLimits{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[35]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2840,7 +3079,7 @@ func (x *ServerLimits) String() string {
 func (*ServerLimits) ProtoMessage() {}
 
 func (x *ServerLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[35]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2853,7 +3092,7 @@ func (x *ServerLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerLimits.ProtoReflect.Descriptor instead.
 func (*ServerLimits) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{35}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ServerLimits) GetMaxPayloadBytes() uint64 {
@@ -2898,6 +3137,20 @@ func (x *ServerLimits) GetMaxReplayMessages() uint64 {
 	return 0
 }
 
+func (x *ServerLimits) GetMaxPublishRate() uint32 {
+	if x != nil {
+		return x.MaxPublishRate
+	}
+	return 0
+}
+
+func (x *ServerLimits) GetMaxUserSessions() uint32 {
+	if x != nil {
+		return x.MaxUserSessions
+	}
+	return 0
+}
+
 // Command is what a client asks on a live session. It exists on WebSocket only,
 // where one connection carries the calls and the stream: a frame of the
 // `millrace.v1.proto` sub-protocol is one Command from the client and one
@@ -2923,6 +3176,7 @@ type Command struct {
 	//	*Command_GetPositions
 	//	*Command_GetServerInfo
 	//	*Command_Ping
+	//	*Command_RefreshToken
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2930,7 +3184,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[36]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2942,7 +3196,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[36]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2955,7 +3209,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{36}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Command) GetId() uint32 {
@@ -3071,6 +3325,15 @@ func (x *Command) GetPing() *Ping {
 	return nil
 }
 
+func (x *Command) GetRefreshToken() *RefreshTokenRequest {
+	if x != nil {
+		if x, ok := x.Command.(*Command_RefreshToken); ok {
+			return x.RefreshToken
+		}
+	}
+	return nil
+}
+
 type isCommand_Command interface {
 	isCommand_Command()
 }
@@ -3130,6 +3393,12 @@ type Command_Ping struct {
 	Ping *Ping `protobuf:"bytes,12,opt,name=ping,proto3,oneof"`
 }
 
+type Command_RefreshToken struct {
+	// Give the session new credentials; or, on a connection that was opened with
+	// `?auth=frame`, its first ones. That is then the first command.
+	RefreshToken *RefreshTokenRequest `protobuf:"bytes,13,opt,name=refresh_token,json=refreshToken,proto3,oneof"`
+}
+
 func (*Command_UpdateSubscription) isCommand_Command() {}
 
 func (*Command_Publish) isCommand_Command() {}
@@ -3152,6 +3421,8 @@ func (*Command_GetServerInfo) isCommand_Command() {}
 
 func (*Command_Ping) isCommand_Command() {}
 
+func (*Command_RefreshToken) isCommand_Command() {}
+
 // Ping asks for a sign of life.
 type Ping struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3161,7 +3432,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[37]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3444,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[37]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3457,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{37}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{41}
 }
 
 // Reply answers a command.
@@ -3210,6 +3481,7 @@ type Reply struct {
 	//	*Reply_GetPositions
 	//	*Reply_GetServerInfo
 	//	*Reply_Pong
+	//	*Reply_RefreshToken
 	Result        isReply_Result `protobuf_oneof:"result"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3217,7 +3489,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[38]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3229,7 +3501,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[38]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3242,7 +3514,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{38}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Reply) GetId() uint32 {
@@ -3367,6 +3639,15 @@ func (x *Reply) GetPong() *Pong {
 	return nil
 }
 
+func (x *Reply) GetRefreshToken() *RefreshTokenResponse {
+	if x != nil {
+		if x, ok := x.Result.(*Reply_RefreshToken); ok {
+			return x.RefreshToken
+		}
+	}
+	return nil
+}
+
 type isReply_Result interface {
 	isReply_Result()
 }
@@ -3431,6 +3712,11 @@ type Reply_Pong struct {
 	Pong *Pong `protobuf:"bytes,13,opt,name=pong,proto3,oneof"`
 }
 
+type Reply_RefreshToken struct {
+	// Answer to `refresh_token`.
+	RefreshToken *RefreshTokenResponse `protobuf:"bytes,14,opt,name=refresh_token,json=refreshToken,proto3,oneof"`
+}
+
 func (*Reply_Error) isReply_Result() {}
 
 func (*Reply_UpdateSubscription) isReply_Result() {}
@@ -3455,6 +3741,8 @@ func (*Reply_GetServerInfo) isReply_Result() {}
 
 func (*Reply_Pong) isReply_Result() {}
 
+func (*Reply_RefreshToken) isReply_Result() {}
+
 // Pong is a sign of life.
 type Pong struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3464,7 +3752,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[39]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3476,7 +3764,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[39]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3489,7 +3777,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{39}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{43}
 }
 
 // CommandError says why a command was refused.
@@ -3505,7 +3793,7 @@ type CommandError struct {
 
 func (x *CommandError) Reset() {
 	*x = CommandError{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[40]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3517,7 +3805,7 @@ func (x *CommandError) String() string {
 func (*CommandError) ProtoMessage() {}
 
 func (x *CommandError) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[40]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3530,7 +3818,7 @@ func (x *CommandError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandError.ProtoReflect.Descriptor instead.
 func (*CommandError) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{40}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CommandError) GetCode() string {
@@ -3592,12 +3880,14 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\x10presence_changes\x18\t \x01(\v2\x1c.millrace.v1.PresenceChangesH\x00R\x0fpresenceChanges\x12*\n" +
 	"\x05reply\x18\n" +
 	" \x01(\v2\x12.millrace.v1.ReplyH\x00R\x05replyB\b\n" +
-	"\x06notice\"\xa4\x01\n" +
+	"\x06notice\"\xe1\x01\n" +
 	"\x05Ready\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12#\n" +
 	"\rsession_token\x18\x02 \x01(\tR\fsessionToken\x12\x12\n" +
 	"\x04user\x18\x03 \x01(\tR\x04user\x12H\n" +
-	"\x12heartbeat_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\"\x9e\x01\n" +
+	"\x12heartbeat_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12;\n" +
+	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"\x9e\x01\n" +
 	"\n" +
 	"Subscribed\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x121\n" +
@@ -3715,20 +4005,36 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\bposition\x18\x02 \x01(\v2\x15.millrace.v1.PositionR\bposition\"j\n" +
 	"\x14GetPositionsResponse\x12:\n" +
 	"\tpositions\x18\x01 \x03(\v2\x1c.millrace.v1.ChannelPositionR\tpositions\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"P\n" +
+	"\x13RefreshTokenRequest\x12#\n" +
+	"\rsession_token\x18\x01 \x01(\tR\fsessionToken\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"S\n" +
+	"\x14RefreshTokenResponse\x12;\n" +
+	"\vexpire_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"v\n" +
+	"\x13CreateTicketRequest\x12\x16\n" +
+	"\x06origin\x18\x01 \x01(\tR\x06origin\x12\x1a\n" +
+	"\bchannels\x18\x02 \x03(\tR\bchannels\x12+\n" +
+	"\x03ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"k\n" +
+	"\x14CreateTicketResponse\x12\x16\n" +
+	"\x06ticket\x18\x01 \x01(\tR\x06ticket\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"\x16\n" +
 	"\x14GetServerInfoRequest\"\xa8\x01\n" +
 	"\x15GetServerInfoResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12.\n" +
 	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x121\n" +
-	"\x06limits\x18\x04 \x01(\v2\x19.millrace.v1.ServerLimitsR\x06limits\"\x93\x02\n" +
+	"\x06limits\x18\x04 \x01(\v2\x19.millrace.v1.ServerLimitsR\x06limits\"\xe9\x02\n" +
 	"\fServerLimits\x12*\n" +
 	"\x11max_payload_bytes\x18\x01 \x01(\x04R\x0fmaxPayloadBytes\x12!\n" +
 	"\fmax_channels\x18\x02 \x01(\rR\vmaxChannels\x12,\n" +
 	"\x12max_batch_messages\x18\x03 \x01(\rR\x10maxBatchMessages\x12*\n" +
 	"\x11max_channel_bytes\x18\x04 \x01(\rR\x0fmaxChannelBytes\x12*\n" +
 	"\x11max_pending_bytes\x18\x05 \x01(\x04R\x0fmaxPendingBytes\x12.\n" +
-	"\x13max_replay_messages\x18\x06 \x01(\x04R\x11maxReplayMessages\"\x9c\x06\n" +
+	"\x13max_replay_messages\x18\x06 \x01(\x04R\x11maxReplayMessages\x12(\n" +
+	"\x10max_publish_rate\x18\a \x01(\rR\x0emaxPublishRate\x12*\n" +
+	"\x11max_user_sessions\x18\b \x01(\rR\x0fmaxUserSessions\"\xe5\x06\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12Y\n" +
 	"\x13update_subscription\x18\x02 \x01(\v2&.millrace.v1.UpdateSubscriptionRequestH\x00R\x12updateSubscription\x127\n" +
@@ -3742,9 +4048,10 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\rget_positions\x18\n" +
 	" \x01(\v2 .millrace.v1.GetPositionsRequestH\x00R\fgetPositions\x12K\n" +
 	"\x0fget_server_info\x18\v \x01(\v2!.millrace.v1.GetServerInfoRequestH\x00R\rgetServerInfo\x12'\n" +
-	"\x04ping\x18\f \x01(\v2\x11.millrace.v1.PingH\x00R\x04pingB\t\n" +
+	"\x04ping\x18\f \x01(\v2\x11.millrace.v1.PingH\x00R\x04ping\x12G\n" +
+	"\rrefresh_token\x18\r \x01(\v2 .millrace.v1.RefreshTokenRequestH\x00R\frefreshTokenB\t\n" +
 	"\acommand\"\x06\n" +
-	"\x04Ping\"\xd6\x06\n" +
+	"\x04Ping\"\xa0\a\n" +
 	"\x05Reply\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x121\n" +
 	"\x05error\x18\x02 \x01(\v2\x19.millrace.v1.CommandErrorH\x00R\x05error\x12Z\n" +
@@ -3759,7 +4066,8 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	" \x01(\v2\".millrace.v1.LeavePresenceResponseH\x00R\rleavePresence\x12H\n" +
 	"\rget_positions\x18\v \x01(\v2!.millrace.v1.GetPositionsResponseH\x00R\fgetPositions\x12L\n" +
 	"\x0fget_server_info\x18\f \x01(\v2\".millrace.v1.GetServerInfoResponseH\x00R\rgetServerInfo\x12'\n" +
-	"\x04pong\x18\r \x01(\v2\x11.millrace.v1.PongH\x00R\x04pongB\b\n" +
+	"\x04pong\x18\r \x01(\v2\x11.millrace.v1.PongH\x00R\x04pong\x12H\n" +
+	"\rrefresh_token\x18\x0e \x01(\v2!.millrace.v1.RefreshTokenResponseH\x00R\frefreshTokenB\b\n" +
 	"\x06result\"\x06\n" +
 	"\x04Pong\"N\n" +
 	"\fCommandError\x12\x12\n" +
@@ -3785,7 +4093,7 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\fHistoryOrder\x12\x1d\n" +
 	"\x19HISTORY_ORDER_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aHISTORY_ORDER_OLDEST_FIRST\x10\x01\x12\x1e\n" +
-	"\x1aHISTORY_ORDER_NEWEST_FIRST\x10\x022\xaa\b\n" +
+	"\x1aHISTORY_ORDER_NEWEST_FIRST\x10\x022\xd9\t\n" +
 	"\x0fRealtimeService\x12L\n" +
 	"\tSubscribe\x12\x1d.millrace.v1.SubscribeRequest\x1a\x1e.millrace.v1.SubscribeResponse0\x01\x12j\n" +
 	"\x12UpdateSubscription\x12&.millrace.v1.UpdateSubscriptionRequest\x1a'.millrace.v1.UpdateSubscriptionResponse\"\x03\x90\x02\x02\x12D\n" +
@@ -3797,7 +4105,9 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\rEnterPresence\x12!.millrace.v1.EnterPresenceRequest\x1a\".millrace.v1.EnterPresenceResponse\"\x03\x90\x02\x02\x12^\n" +
 	"\x0eUpdatePresence\x12\".millrace.v1.UpdatePresenceRequest\x1a#.millrace.v1.UpdatePresenceResponse\"\x03\x90\x02\x02\x12[\n" +
 	"\rLeavePresence\x12!.millrace.v1.LeavePresenceRequest\x1a\".millrace.v1.LeavePresenceResponse\"\x03\x90\x02\x02\x12X\n" +
-	"\fGetPositions\x12 .millrace.v1.GetPositionsRequest\x1a!.millrace.v1.GetPositionsResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\fGetPositions\x12 .millrace.v1.GetPositionsRequest\x1a!.millrace.v1.GetPositionsResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\fRefreshToken\x12 .millrace.v1.RefreshTokenRequest\x1a!.millrace.v1.RefreshTokenResponse\"\x03\x90\x02\x02\x12S\n" +
+	"\fCreateTicket\x12 .millrace.v1.CreateTicketRequest\x1a!.millrace.v1.CreateTicketResponse\x12[\n" +
 	"\rGetServerInfo\x12!.millrace.v1.GetServerInfoRequest\x1a\".millrace.v1.GetServerInfoResponse\"\x03\x90\x02\x01B\x9d\x01\n" +
 	"\x0fcom.millrace.v1B\x14RealtimeServiceProtoP\x01Z'millrace.dev/gen/millrace/v1;millracev1\xa2\x02\x03MXX\xaa\x02\vMillrace.V1\xca\x02\vMillrace\\V1\xe2\x02\x17Millrace\\V1\\GPBMetadata\xea\x02\fMillrace::V1b\x06proto3"
 
@@ -3814,7 +4124,7 @@ func file_millrace_v1_realtime_service_proto_rawDescGZIP() []byte {
 }
 
 var file_millrace_v1_realtime_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_millrace_v1_realtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_millrace_v1_realtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_millrace_v1_realtime_service_proto_goTypes = []any{
 	(OnGap)(0),                         // 0: millrace.v1.OnGap
 	(OnSlow)(0),                        // 1: millrace.v1.OnSlow
@@ -3853,143 +4163,157 @@ var file_millrace_v1_realtime_service_proto_goTypes = []any{
 	(*GetPositionsRequest)(nil),        // 34: millrace.v1.GetPositionsRequest
 	(*ChannelPosition)(nil),            // 35: millrace.v1.ChannelPosition
 	(*GetPositionsResponse)(nil),       // 36: millrace.v1.GetPositionsResponse
-	(*GetServerInfoRequest)(nil),       // 37: millrace.v1.GetServerInfoRequest
-	(*GetServerInfoResponse)(nil),      // 38: millrace.v1.GetServerInfoResponse
-	(*ServerLimits)(nil),               // 39: millrace.v1.ServerLimits
-	(*Command)(nil),                    // 40: millrace.v1.Command
-	(*Ping)(nil),                       // 41: millrace.v1.Ping
-	(*Reply)(nil),                      // 42: millrace.v1.Reply
-	(*Pong)(nil),                       // 43: millrace.v1.Pong
-	(*CommandError)(nil),               // 44: millrace.v1.CommandError
-	nil,                                // 45: millrace.v1.Filter.HeadersEntry
-	nil,                                // 46: millrace.v1.PublishRequest.HeadersEntry
-	(*Position)(nil),                   // 47: millrace.v1.Position
-	(*durationpb.Duration)(nil),        // 48: google.protobuf.Duration
-	(*Message)(nil),                    // 49: millrace.v1.Message
-	(*PresenceSnapshot)(nil),           // 50: millrace.v1.PresenceSnapshot
-	(*PresenceChanges)(nil),            // 51: millrace.v1.PresenceChanges
-	(*ErrorInfo)(nil),                  // 52: millrace.v1.ErrorInfo
-	(*Payload)(nil),                    // 53: millrace.v1.Payload
-	(*structpb.Value)(nil),             // 54: google.protobuf.Value
-	(*Entity)(nil),                     // 55: millrace.v1.Entity
-	(*Member)(nil),                     // 56: millrace.v1.Member
-	(*PresenceVersion)(nil),            // 57: millrace.v1.PresenceVersion
-	(*timestamppb.Timestamp)(nil),      // 58: google.protobuf.Timestamp
+	(*RefreshTokenRequest)(nil),        // 37: millrace.v1.RefreshTokenRequest
+	(*RefreshTokenResponse)(nil),       // 38: millrace.v1.RefreshTokenResponse
+	(*CreateTicketRequest)(nil),        // 39: millrace.v1.CreateTicketRequest
+	(*CreateTicketResponse)(nil),       // 40: millrace.v1.CreateTicketResponse
+	(*GetServerInfoRequest)(nil),       // 41: millrace.v1.GetServerInfoRequest
+	(*GetServerInfoResponse)(nil),      // 42: millrace.v1.GetServerInfoResponse
+	(*ServerLimits)(nil),               // 43: millrace.v1.ServerLimits
+	(*Command)(nil),                    // 44: millrace.v1.Command
+	(*Ping)(nil),                       // 45: millrace.v1.Ping
+	(*Reply)(nil),                      // 46: millrace.v1.Reply
+	(*Pong)(nil),                       // 47: millrace.v1.Pong
+	(*CommandError)(nil),               // 48: millrace.v1.CommandError
+	nil,                                // 49: millrace.v1.Filter.HeadersEntry
+	nil,                                // 50: millrace.v1.PublishRequest.HeadersEntry
+	(*Position)(nil),                   // 51: millrace.v1.Position
+	(*durationpb.Duration)(nil),        // 52: google.protobuf.Duration
+	(*Message)(nil),                    // 53: millrace.v1.Message
+	(*PresenceSnapshot)(nil),           // 54: millrace.v1.PresenceSnapshot
+	(*PresenceChanges)(nil),            // 55: millrace.v1.PresenceChanges
+	(*timestamppb.Timestamp)(nil),      // 56: google.protobuf.Timestamp
+	(*ErrorInfo)(nil),                  // 57: millrace.v1.ErrorInfo
+	(*Payload)(nil),                    // 58: millrace.v1.Payload
+	(*structpb.Value)(nil),             // 59: google.protobuf.Value
+	(*Entity)(nil),                     // 60: millrace.v1.Entity
+	(*Member)(nil),                     // 61: millrace.v1.Member
+	(*PresenceVersion)(nil),            // 62: millrace.v1.PresenceVersion
 }
 var file_millrace_v1_realtime_service_proto_depIdxs = []int32{
-	45, // 0: millrace.v1.Filter.headers:type_name -> millrace.v1.Filter.HeadersEntry
-	47, // 1: millrace.v1.Subscription.since:type_name -> millrace.v1.Position
-	0,  // 2: millrace.v1.Subscription.on_gap:type_name -> millrace.v1.OnGap
-	35, // 3: millrace.v1.Subscription.seen:type_name -> millrace.v1.ChannelPosition
-	4,  // 4: millrace.v1.Subscription.filter:type_name -> millrace.v1.Filter
-	48, // 5: millrace.v1.Subscription.min_interval:type_name -> google.protobuf.Duration
-	1,  // 6: millrace.v1.Subscription.on_slow:type_name -> millrace.v1.OnSlow
-	5,  // 7: millrace.v1.SubscribeRequest.subscriptions:type_name -> millrace.v1.Subscription
-	48, // 8: millrace.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
-	49, // 9: millrace.v1.SubscribeResponse.messages:type_name -> millrace.v1.Message
-	8,  // 10: millrace.v1.SubscribeResponse.ready:type_name -> millrace.v1.Ready
-	9,  // 11: millrace.v1.SubscribeResponse.subscribed:type_name -> millrace.v1.Subscribed
-	10, // 12: millrace.v1.SubscribeResponse.unsubscribed:type_name -> millrace.v1.Unsubscribed
-	11, // 13: millrace.v1.SubscribeResponse.gap:type_name -> millrace.v1.Gap
-	12, // 14: millrace.v1.SubscribeResponse.checkpoint:type_name -> millrace.v1.Checkpoint
-	13, // 15: millrace.v1.SubscribeResponse.heartbeat:type_name -> millrace.v1.Heartbeat
-	50, // 16: millrace.v1.SubscribeResponse.presence_snapshot:type_name -> millrace.v1.PresenceSnapshot
-	51, // 17: millrace.v1.SubscribeResponse.presence_changes:type_name -> millrace.v1.PresenceChanges
-	42, // 18: millrace.v1.SubscribeResponse.reply:type_name -> millrace.v1.Reply
-	48, // 19: millrace.v1.Ready.heartbeat_interval:type_name -> google.protobuf.Duration
-	47, // 20: millrace.v1.Subscribed.position:type_name -> millrace.v1.Position
-	47, // 21: millrace.v1.Subscribed.head:type_name -> millrace.v1.Position
-	52, // 22: millrace.v1.Unsubscribed.error:type_name -> millrace.v1.ErrorInfo
-	2,  // 23: millrace.v1.Gap.reason:type_name -> millrace.v1.GapReason
-	47, // 24: millrace.v1.Gap.requested:type_name -> millrace.v1.Position
-	47, // 25: millrace.v1.Gap.position:type_name -> millrace.v1.Position
-	47, // 26: millrace.v1.Checkpoint.position:type_name -> millrace.v1.Position
-	5,  // 27: millrace.v1.UpdateSubscriptionRequest.add:type_name -> millrace.v1.Subscription
-	9,  // 28: millrace.v1.UpdateSubscriptionResponse.subscribed:type_name -> millrace.v1.Subscribed
-	52, // 29: millrace.v1.UpdateSubscriptionResponse.errors:type_name -> millrace.v1.ErrorInfo
-	53, // 30: millrace.v1.PublishRequest.payload:type_name -> millrace.v1.Payload
-	54, // 31: millrace.v1.PublishRequest.value:type_name -> google.protobuf.Value
-	46, // 32: millrace.v1.PublishRequest.headers:type_name -> millrace.v1.PublishRequest.HeadersEntry
-	47, // 33: millrace.v1.PublishRequest.expected_position:type_name -> millrace.v1.Position
-	48, // 34: millrace.v1.PublishRequest.ttl:type_name -> google.protobuf.Duration
-	55, // 35: millrace.v1.PublishRequest.entity:type_name -> millrace.v1.Entity
-	17, // 36: millrace.v1.PublishRequest.producer:type_name -> millrace.v1.Producer
-	47, // 37: millrace.v1.PublishResponse.position:type_name -> millrace.v1.Position
-	16, // 38: millrace.v1.PublishBatchRequest.requests:type_name -> millrace.v1.PublishRequest
-	21, // 39: millrace.v1.PublishBatchResponse.results:type_name -> millrace.v1.PublishResult
-	18, // 40: millrace.v1.PublishResult.response:type_name -> millrace.v1.PublishResponse
-	52, // 41: millrace.v1.PublishResult.error:type_name -> millrace.v1.ErrorInfo
-	47, // 42: millrace.v1.HistoryRequest.since:type_name -> millrace.v1.Position
-	3,  // 43: millrace.v1.HistoryRequest.order:type_name -> millrace.v1.HistoryOrder
-	49, // 44: millrace.v1.HistoryResponse.messages:type_name -> millrace.v1.Message
-	47, // 45: millrace.v1.HistoryResponse.position:type_name -> millrace.v1.Position
-	56, // 46: millrace.v1.PresenceResponse.members:type_name -> millrace.v1.Member
-	57, // 47: millrace.v1.PresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	50, // 48: millrace.v1.WatchPresenceResponse.snapshot:type_name -> millrace.v1.PresenceSnapshot
-	51, // 49: millrace.v1.WatchPresenceResponse.changes:type_name -> millrace.v1.PresenceChanges
-	13, // 50: millrace.v1.WatchPresenceResponse.heartbeat:type_name -> millrace.v1.Heartbeat
-	53, // 51: millrace.v1.EnterPresenceRequest.data:type_name -> millrace.v1.Payload
-	57, // 52: millrace.v1.EnterPresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	53, // 53: millrace.v1.UpdatePresenceRequest.data:type_name -> millrace.v1.Payload
-	57, // 54: millrace.v1.UpdatePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	57, // 55: millrace.v1.LeavePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	47, // 56: millrace.v1.ChannelPosition.position:type_name -> millrace.v1.Position
-	35, // 57: millrace.v1.GetPositionsResponse.positions:type_name -> millrace.v1.ChannelPosition
-	58, // 58: millrace.v1.GetServerInfoResponse.time:type_name -> google.protobuf.Timestamp
-	39, // 59: millrace.v1.GetServerInfoResponse.limits:type_name -> millrace.v1.ServerLimits
-	14, // 60: millrace.v1.Command.update_subscription:type_name -> millrace.v1.UpdateSubscriptionRequest
-	16, // 61: millrace.v1.Command.publish:type_name -> millrace.v1.PublishRequest
-	19, // 62: millrace.v1.Command.publish_batch:type_name -> millrace.v1.PublishBatchRequest
-	22, // 63: millrace.v1.Command.history:type_name -> millrace.v1.HistoryRequest
-	24, // 64: millrace.v1.Command.presence:type_name -> millrace.v1.PresenceRequest
-	28, // 65: millrace.v1.Command.enter_presence:type_name -> millrace.v1.EnterPresenceRequest
-	30, // 66: millrace.v1.Command.update_presence:type_name -> millrace.v1.UpdatePresenceRequest
-	32, // 67: millrace.v1.Command.leave_presence:type_name -> millrace.v1.LeavePresenceRequest
-	34, // 68: millrace.v1.Command.get_positions:type_name -> millrace.v1.GetPositionsRequest
-	37, // 69: millrace.v1.Command.get_server_info:type_name -> millrace.v1.GetServerInfoRequest
-	41, // 70: millrace.v1.Command.ping:type_name -> millrace.v1.Ping
-	44, // 71: millrace.v1.Reply.error:type_name -> millrace.v1.CommandError
-	15, // 72: millrace.v1.Reply.update_subscription:type_name -> millrace.v1.UpdateSubscriptionResponse
-	18, // 73: millrace.v1.Reply.publish:type_name -> millrace.v1.PublishResponse
-	20, // 74: millrace.v1.Reply.publish_batch:type_name -> millrace.v1.PublishBatchResponse
-	23, // 75: millrace.v1.Reply.history:type_name -> millrace.v1.HistoryResponse
-	25, // 76: millrace.v1.Reply.presence:type_name -> millrace.v1.PresenceResponse
-	29, // 77: millrace.v1.Reply.enter_presence:type_name -> millrace.v1.EnterPresenceResponse
-	31, // 78: millrace.v1.Reply.update_presence:type_name -> millrace.v1.UpdatePresenceResponse
-	33, // 79: millrace.v1.Reply.leave_presence:type_name -> millrace.v1.LeavePresenceResponse
-	36, // 80: millrace.v1.Reply.get_positions:type_name -> millrace.v1.GetPositionsResponse
-	38, // 81: millrace.v1.Reply.get_server_info:type_name -> millrace.v1.GetServerInfoResponse
-	43, // 82: millrace.v1.Reply.pong:type_name -> millrace.v1.Pong
-	52, // 83: millrace.v1.CommandError.info:type_name -> millrace.v1.ErrorInfo
-	6,  // 84: millrace.v1.RealtimeService.Subscribe:input_type -> millrace.v1.SubscribeRequest
-	14, // 85: millrace.v1.RealtimeService.UpdateSubscription:input_type -> millrace.v1.UpdateSubscriptionRequest
-	16, // 86: millrace.v1.RealtimeService.Publish:input_type -> millrace.v1.PublishRequest
-	19, // 87: millrace.v1.RealtimeService.PublishBatch:input_type -> millrace.v1.PublishBatchRequest
-	22, // 88: millrace.v1.RealtimeService.History:input_type -> millrace.v1.HistoryRequest
-	24, // 89: millrace.v1.RealtimeService.Presence:input_type -> millrace.v1.PresenceRequest
-	26, // 90: millrace.v1.RealtimeService.WatchPresence:input_type -> millrace.v1.WatchPresenceRequest
-	28, // 91: millrace.v1.RealtimeService.EnterPresence:input_type -> millrace.v1.EnterPresenceRequest
-	30, // 92: millrace.v1.RealtimeService.UpdatePresence:input_type -> millrace.v1.UpdatePresenceRequest
-	32, // 93: millrace.v1.RealtimeService.LeavePresence:input_type -> millrace.v1.LeavePresenceRequest
-	34, // 94: millrace.v1.RealtimeService.GetPositions:input_type -> millrace.v1.GetPositionsRequest
-	37, // 95: millrace.v1.RealtimeService.GetServerInfo:input_type -> millrace.v1.GetServerInfoRequest
-	7,  // 96: millrace.v1.RealtimeService.Subscribe:output_type -> millrace.v1.SubscribeResponse
-	15, // 97: millrace.v1.RealtimeService.UpdateSubscription:output_type -> millrace.v1.UpdateSubscriptionResponse
-	18, // 98: millrace.v1.RealtimeService.Publish:output_type -> millrace.v1.PublishResponse
-	20, // 99: millrace.v1.RealtimeService.PublishBatch:output_type -> millrace.v1.PublishBatchResponse
-	23, // 100: millrace.v1.RealtimeService.History:output_type -> millrace.v1.HistoryResponse
-	25, // 101: millrace.v1.RealtimeService.Presence:output_type -> millrace.v1.PresenceResponse
-	27, // 102: millrace.v1.RealtimeService.WatchPresence:output_type -> millrace.v1.WatchPresenceResponse
-	29, // 103: millrace.v1.RealtimeService.EnterPresence:output_type -> millrace.v1.EnterPresenceResponse
-	31, // 104: millrace.v1.RealtimeService.UpdatePresence:output_type -> millrace.v1.UpdatePresenceResponse
-	33, // 105: millrace.v1.RealtimeService.LeavePresence:output_type -> millrace.v1.LeavePresenceResponse
-	36, // 106: millrace.v1.RealtimeService.GetPositions:output_type -> millrace.v1.GetPositionsResponse
-	38, // 107: millrace.v1.RealtimeService.GetServerInfo:output_type -> millrace.v1.GetServerInfoResponse
-	96, // [96:108] is the sub-list for method output_type
-	84, // [84:96] is the sub-list for method input_type
-	84, // [84:84] is the sub-list for extension type_name
-	84, // [84:84] is the sub-list for extension extendee
-	0,  // [0:84] is the sub-list for field type_name
+	49,  // 0: millrace.v1.Filter.headers:type_name -> millrace.v1.Filter.HeadersEntry
+	51,  // 1: millrace.v1.Subscription.since:type_name -> millrace.v1.Position
+	0,   // 2: millrace.v1.Subscription.on_gap:type_name -> millrace.v1.OnGap
+	35,  // 3: millrace.v1.Subscription.seen:type_name -> millrace.v1.ChannelPosition
+	4,   // 4: millrace.v1.Subscription.filter:type_name -> millrace.v1.Filter
+	52,  // 5: millrace.v1.Subscription.min_interval:type_name -> google.protobuf.Duration
+	1,   // 6: millrace.v1.Subscription.on_slow:type_name -> millrace.v1.OnSlow
+	5,   // 7: millrace.v1.SubscribeRequest.subscriptions:type_name -> millrace.v1.Subscription
+	52,  // 8: millrace.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	53,  // 9: millrace.v1.SubscribeResponse.messages:type_name -> millrace.v1.Message
+	8,   // 10: millrace.v1.SubscribeResponse.ready:type_name -> millrace.v1.Ready
+	9,   // 11: millrace.v1.SubscribeResponse.subscribed:type_name -> millrace.v1.Subscribed
+	10,  // 12: millrace.v1.SubscribeResponse.unsubscribed:type_name -> millrace.v1.Unsubscribed
+	11,  // 13: millrace.v1.SubscribeResponse.gap:type_name -> millrace.v1.Gap
+	12,  // 14: millrace.v1.SubscribeResponse.checkpoint:type_name -> millrace.v1.Checkpoint
+	13,  // 15: millrace.v1.SubscribeResponse.heartbeat:type_name -> millrace.v1.Heartbeat
+	54,  // 16: millrace.v1.SubscribeResponse.presence_snapshot:type_name -> millrace.v1.PresenceSnapshot
+	55,  // 17: millrace.v1.SubscribeResponse.presence_changes:type_name -> millrace.v1.PresenceChanges
+	46,  // 18: millrace.v1.SubscribeResponse.reply:type_name -> millrace.v1.Reply
+	52,  // 19: millrace.v1.Ready.heartbeat_interval:type_name -> google.protobuf.Duration
+	56,  // 20: millrace.v1.Ready.expire_time:type_name -> google.protobuf.Timestamp
+	51,  // 21: millrace.v1.Subscribed.position:type_name -> millrace.v1.Position
+	51,  // 22: millrace.v1.Subscribed.head:type_name -> millrace.v1.Position
+	57,  // 23: millrace.v1.Unsubscribed.error:type_name -> millrace.v1.ErrorInfo
+	2,   // 24: millrace.v1.Gap.reason:type_name -> millrace.v1.GapReason
+	51,  // 25: millrace.v1.Gap.requested:type_name -> millrace.v1.Position
+	51,  // 26: millrace.v1.Gap.position:type_name -> millrace.v1.Position
+	51,  // 27: millrace.v1.Checkpoint.position:type_name -> millrace.v1.Position
+	5,   // 28: millrace.v1.UpdateSubscriptionRequest.add:type_name -> millrace.v1.Subscription
+	9,   // 29: millrace.v1.UpdateSubscriptionResponse.subscribed:type_name -> millrace.v1.Subscribed
+	57,  // 30: millrace.v1.UpdateSubscriptionResponse.errors:type_name -> millrace.v1.ErrorInfo
+	58,  // 31: millrace.v1.PublishRequest.payload:type_name -> millrace.v1.Payload
+	59,  // 32: millrace.v1.PublishRequest.value:type_name -> google.protobuf.Value
+	50,  // 33: millrace.v1.PublishRequest.headers:type_name -> millrace.v1.PublishRequest.HeadersEntry
+	51,  // 34: millrace.v1.PublishRequest.expected_position:type_name -> millrace.v1.Position
+	52,  // 35: millrace.v1.PublishRequest.ttl:type_name -> google.protobuf.Duration
+	60,  // 36: millrace.v1.PublishRequest.entity:type_name -> millrace.v1.Entity
+	17,  // 37: millrace.v1.PublishRequest.producer:type_name -> millrace.v1.Producer
+	51,  // 38: millrace.v1.PublishResponse.position:type_name -> millrace.v1.Position
+	16,  // 39: millrace.v1.PublishBatchRequest.requests:type_name -> millrace.v1.PublishRequest
+	21,  // 40: millrace.v1.PublishBatchResponse.results:type_name -> millrace.v1.PublishResult
+	18,  // 41: millrace.v1.PublishResult.response:type_name -> millrace.v1.PublishResponse
+	57,  // 42: millrace.v1.PublishResult.error:type_name -> millrace.v1.ErrorInfo
+	51,  // 43: millrace.v1.HistoryRequest.since:type_name -> millrace.v1.Position
+	3,   // 44: millrace.v1.HistoryRequest.order:type_name -> millrace.v1.HistoryOrder
+	53,  // 45: millrace.v1.HistoryResponse.messages:type_name -> millrace.v1.Message
+	51,  // 46: millrace.v1.HistoryResponse.position:type_name -> millrace.v1.Position
+	61,  // 47: millrace.v1.PresenceResponse.members:type_name -> millrace.v1.Member
+	62,  // 48: millrace.v1.PresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	54,  // 49: millrace.v1.WatchPresenceResponse.snapshot:type_name -> millrace.v1.PresenceSnapshot
+	55,  // 50: millrace.v1.WatchPresenceResponse.changes:type_name -> millrace.v1.PresenceChanges
+	13,  // 51: millrace.v1.WatchPresenceResponse.heartbeat:type_name -> millrace.v1.Heartbeat
+	58,  // 52: millrace.v1.EnterPresenceRequest.data:type_name -> millrace.v1.Payload
+	62,  // 53: millrace.v1.EnterPresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	58,  // 54: millrace.v1.UpdatePresenceRequest.data:type_name -> millrace.v1.Payload
+	62,  // 55: millrace.v1.UpdatePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	62,  // 56: millrace.v1.LeavePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	51,  // 57: millrace.v1.ChannelPosition.position:type_name -> millrace.v1.Position
+	35,  // 58: millrace.v1.GetPositionsResponse.positions:type_name -> millrace.v1.ChannelPosition
+	56,  // 59: millrace.v1.RefreshTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	52,  // 60: millrace.v1.CreateTicketRequest.ttl:type_name -> google.protobuf.Duration
+	56,  // 61: millrace.v1.CreateTicketResponse.expire_time:type_name -> google.protobuf.Timestamp
+	56,  // 62: millrace.v1.GetServerInfoResponse.time:type_name -> google.protobuf.Timestamp
+	43,  // 63: millrace.v1.GetServerInfoResponse.limits:type_name -> millrace.v1.ServerLimits
+	14,  // 64: millrace.v1.Command.update_subscription:type_name -> millrace.v1.UpdateSubscriptionRequest
+	16,  // 65: millrace.v1.Command.publish:type_name -> millrace.v1.PublishRequest
+	19,  // 66: millrace.v1.Command.publish_batch:type_name -> millrace.v1.PublishBatchRequest
+	22,  // 67: millrace.v1.Command.history:type_name -> millrace.v1.HistoryRequest
+	24,  // 68: millrace.v1.Command.presence:type_name -> millrace.v1.PresenceRequest
+	28,  // 69: millrace.v1.Command.enter_presence:type_name -> millrace.v1.EnterPresenceRequest
+	30,  // 70: millrace.v1.Command.update_presence:type_name -> millrace.v1.UpdatePresenceRequest
+	32,  // 71: millrace.v1.Command.leave_presence:type_name -> millrace.v1.LeavePresenceRequest
+	34,  // 72: millrace.v1.Command.get_positions:type_name -> millrace.v1.GetPositionsRequest
+	41,  // 73: millrace.v1.Command.get_server_info:type_name -> millrace.v1.GetServerInfoRequest
+	45,  // 74: millrace.v1.Command.ping:type_name -> millrace.v1.Ping
+	37,  // 75: millrace.v1.Command.refresh_token:type_name -> millrace.v1.RefreshTokenRequest
+	48,  // 76: millrace.v1.Reply.error:type_name -> millrace.v1.CommandError
+	15,  // 77: millrace.v1.Reply.update_subscription:type_name -> millrace.v1.UpdateSubscriptionResponse
+	18,  // 78: millrace.v1.Reply.publish:type_name -> millrace.v1.PublishResponse
+	20,  // 79: millrace.v1.Reply.publish_batch:type_name -> millrace.v1.PublishBatchResponse
+	23,  // 80: millrace.v1.Reply.history:type_name -> millrace.v1.HistoryResponse
+	25,  // 81: millrace.v1.Reply.presence:type_name -> millrace.v1.PresenceResponse
+	29,  // 82: millrace.v1.Reply.enter_presence:type_name -> millrace.v1.EnterPresenceResponse
+	31,  // 83: millrace.v1.Reply.update_presence:type_name -> millrace.v1.UpdatePresenceResponse
+	33,  // 84: millrace.v1.Reply.leave_presence:type_name -> millrace.v1.LeavePresenceResponse
+	36,  // 85: millrace.v1.Reply.get_positions:type_name -> millrace.v1.GetPositionsResponse
+	42,  // 86: millrace.v1.Reply.get_server_info:type_name -> millrace.v1.GetServerInfoResponse
+	47,  // 87: millrace.v1.Reply.pong:type_name -> millrace.v1.Pong
+	38,  // 88: millrace.v1.Reply.refresh_token:type_name -> millrace.v1.RefreshTokenResponse
+	57,  // 89: millrace.v1.CommandError.info:type_name -> millrace.v1.ErrorInfo
+	6,   // 90: millrace.v1.RealtimeService.Subscribe:input_type -> millrace.v1.SubscribeRequest
+	14,  // 91: millrace.v1.RealtimeService.UpdateSubscription:input_type -> millrace.v1.UpdateSubscriptionRequest
+	16,  // 92: millrace.v1.RealtimeService.Publish:input_type -> millrace.v1.PublishRequest
+	19,  // 93: millrace.v1.RealtimeService.PublishBatch:input_type -> millrace.v1.PublishBatchRequest
+	22,  // 94: millrace.v1.RealtimeService.History:input_type -> millrace.v1.HistoryRequest
+	24,  // 95: millrace.v1.RealtimeService.Presence:input_type -> millrace.v1.PresenceRequest
+	26,  // 96: millrace.v1.RealtimeService.WatchPresence:input_type -> millrace.v1.WatchPresenceRequest
+	28,  // 97: millrace.v1.RealtimeService.EnterPresence:input_type -> millrace.v1.EnterPresenceRequest
+	30,  // 98: millrace.v1.RealtimeService.UpdatePresence:input_type -> millrace.v1.UpdatePresenceRequest
+	32,  // 99: millrace.v1.RealtimeService.LeavePresence:input_type -> millrace.v1.LeavePresenceRequest
+	34,  // 100: millrace.v1.RealtimeService.GetPositions:input_type -> millrace.v1.GetPositionsRequest
+	37,  // 101: millrace.v1.RealtimeService.RefreshToken:input_type -> millrace.v1.RefreshTokenRequest
+	39,  // 102: millrace.v1.RealtimeService.CreateTicket:input_type -> millrace.v1.CreateTicketRequest
+	41,  // 103: millrace.v1.RealtimeService.GetServerInfo:input_type -> millrace.v1.GetServerInfoRequest
+	7,   // 104: millrace.v1.RealtimeService.Subscribe:output_type -> millrace.v1.SubscribeResponse
+	15,  // 105: millrace.v1.RealtimeService.UpdateSubscription:output_type -> millrace.v1.UpdateSubscriptionResponse
+	18,  // 106: millrace.v1.RealtimeService.Publish:output_type -> millrace.v1.PublishResponse
+	20,  // 107: millrace.v1.RealtimeService.PublishBatch:output_type -> millrace.v1.PublishBatchResponse
+	23,  // 108: millrace.v1.RealtimeService.History:output_type -> millrace.v1.HistoryResponse
+	25,  // 109: millrace.v1.RealtimeService.Presence:output_type -> millrace.v1.PresenceResponse
+	27,  // 110: millrace.v1.RealtimeService.WatchPresence:output_type -> millrace.v1.WatchPresenceResponse
+	29,  // 111: millrace.v1.RealtimeService.EnterPresence:output_type -> millrace.v1.EnterPresenceResponse
+	31,  // 112: millrace.v1.RealtimeService.UpdatePresence:output_type -> millrace.v1.UpdatePresenceResponse
+	33,  // 113: millrace.v1.RealtimeService.LeavePresence:output_type -> millrace.v1.LeavePresenceResponse
+	36,  // 114: millrace.v1.RealtimeService.GetPositions:output_type -> millrace.v1.GetPositionsResponse
+	38,  // 115: millrace.v1.RealtimeService.RefreshToken:output_type -> millrace.v1.RefreshTokenResponse
+	40,  // 116: millrace.v1.RealtimeService.CreateTicket:output_type -> millrace.v1.CreateTicketResponse
+	42,  // 117: millrace.v1.RealtimeService.GetServerInfo:output_type -> millrace.v1.GetServerInfoResponse
+	104, // [104:118] is the sub-list for method output_type
+	90,  // [90:104] is the sub-list for method input_type
+	90,  // [90:90] is the sub-list for extension type_name
+	90,  // [90:90] is the sub-list for extension extendee
+	0,   // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_realtime_service_proto_init() }
@@ -4024,7 +4348,7 @@ func file_millrace_v1_realtime_service_proto_init() {
 		(*WatchPresenceResponse_Changes)(nil),
 		(*WatchPresenceResponse_Heartbeat)(nil),
 	}
-	file_millrace_v1_realtime_service_proto_msgTypes[36].OneofWrappers = []any{
+	file_millrace_v1_realtime_service_proto_msgTypes[40].OneofWrappers = []any{
 		(*Command_UpdateSubscription)(nil),
 		(*Command_Publish)(nil),
 		(*Command_PublishBatch)(nil),
@@ -4036,8 +4360,9 @@ func file_millrace_v1_realtime_service_proto_init() {
 		(*Command_GetPositions)(nil),
 		(*Command_GetServerInfo)(nil),
 		(*Command_Ping)(nil),
+		(*Command_RefreshToken)(nil),
 	}
-	file_millrace_v1_realtime_service_proto_msgTypes[38].OneofWrappers = []any{
+	file_millrace_v1_realtime_service_proto_msgTypes[42].OneofWrappers = []any{
 		(*Reply_Error)(nil),
 		(*Reply_UpdateSubscription)(nil),
 		(*Reply_Publish)(nil),
@@ -4050,6 +4375,7 @@ func file_millrace_v1_realtime_service_proto_init() {
 		(*Reply_GetPositions)(nil),
 		(*Reply_GetServerInfo)(nil),
 		(*Reply_Pong)(nil),
+		(*Reply_RefreshToken)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4057,7 +4383,7 @@ func file_millrace_v1_realtime_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_v1_realtime_service_proto_rawDesc), len(file_millrace_v1_realtime_service_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   43,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

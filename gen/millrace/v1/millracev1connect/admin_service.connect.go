@@ -34,6 +34,8 @@ const (
 	AdminServiceDisconnectProcedure = "/millrace.v1.AdminService/Disconnect"
 	// AdminServiceUnsubscribeProcedure is the procedure name of the AdminService's Unsubscribe RPC.
 	AdminServiceUnsubscribeProcedure = "/millrace.v1.AdminService/Unsubscribe"
+	// AdminServiceRevokeProcedure is the procedure name of the AdminService's Revoke RPC.
+	AdminServiceRevokeProcedure = "/millrace.v1.AdminService/Revoke"
 	// AuthorizerServiceAuthorizeProcedure is the procedure name of the AuthorizerService's Authorize
 	// RPC.
 	AuthorizerServiceAuthorizeProcedure = "/millrace.v1.AuthorizerService/Authorize"
@@ -70,6 +72,13 @@ var (
 			Procedure:  AdminServiceUnsubscribeProcedure,
 		}
 	})
+	adminServiceRevokeSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_millrace_v1_admin_service_proto.Services().ByName("AdminService").Methods().ByName("Revoke"),
+			Procedure:  AdminServiceRevokeProcedure,
+		}
+	})
 )
 
 // AdminServiceClient is a client for the millrace.v1.AdminService service.
@@ -83,6 +92,10 @@ type AdminServiceClient interface {
 	Disconnect(context.Context, *v1.DisconnectRequest) (*v1.DisconnectResponse, error)
 	// Unsubscribe removes a channel from sessions: one, or all of a user.
 	Unsubscribe(context.Context, *v1.UnsubscribeRequest) (*v1.UnsubscribeResponse, error)
+	// Revoke makes credentials worthless: one token, or all that a user was issued
+	// so far. Live sessions with them end at once with UNAUTHENTICATED, and so do
+	// their unused tickets.
+	Revoke(context.Context, *v1.RevokeRequest) (*v1.RevokeResponse, error)
 }
 
 // NewAdminServiceClient constructs a client for the millrace.v1.AdminService service. Multiple
@@ -102,6 +115,10 @@ type AdminServiceHandler interface {
 	Disconnect(context.Context, *v1.DisconnectRequest) (*v1.DisconnectResponse, error)
 	// Unsubscribe removes a channel from sessions: one, or all of a user.
 	Unsubscribe(context.Context, *v1.UnsubscribeRequest) (*v1.UnsubscribeResponse, error)
+	// Revoke makes credentials worthless: one token, or all that a user was issued
+	// so far. Live sessions with them end at once with UNAUTHENTICATED, and so do
+	// their unused tickets.
+	Revoke(context.Context, *v1.RevokeRequest) (*v1.RevokeResponse, error)
 }
 
 // RegisterAdminServiceHandler registers svc as the millrace.v1.AdminService implementation on
@@ -113,6 +130,7 @@ func RegisterAdminServiceHandler(server *connect.Server, svc AdminServiceHandler
 		connect.Method{Spec: adminServiceListChannelsSpec(), Handler: adapter.listChannels},
 		connect.Method{Spec: adminServiceDisconnectSpec(), Handler: adapter.disconnect},
 		connect.Method{Spec: adminServiceUnsubscribeSpec(), Handler: adapter.unsubscribe},
+		connect.Method{Spec: adminServiceRevokeSpec(), Handler: adapter.revoke},
 	)
 }
 
@@ -133,6 +151,10 @@ func (UnimplementedAdminServiceHandler) Disconnect(context.Context, *v1.Disconne
 
 func (UnimplementedAdminServiceHandler) Unsubscribe(context.Context, *v1.UnsubscribeRequest) (*v1.UnsubscribeResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.AdminService.Unsubscribe is not implemented")
+}
+
+func (UnimplementedAdminServiceHandler) Revoke(context.Context, *v1.RevokeRequest) (*v1.RevokeResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.AdminService.Revoke is not implemented")
 }
 
 type adminServiceClient struct {
@@ -166,6 +188,14 @@ func (c *adminServiceClient) Disconnect(ctx context.Context, req *v1.DisconnectR
 func (c *adminServiceClient) Unsubscribe(ctx context.Context, req *v1.UnsubscribeRequest) (*v1.UnsubscribeResponse, error) {
 	var res v1.UnsubscribeResponse
 	if err := c.client.CallUnary(ctx, adminServiceUnsubscribeSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *adminServiceClient) Revoke(ctx context.Context, req *v1.RevokeRequest) (*v1.RevokeResponse, error) {
+	var res v1.RevokeResponse
+	if err := c.client.CallUnary(ctx, adminServiceRevokeSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -215,6 +245,18 @@ func (h adminServiceHandler) unsubscribe(ctx context.Context, _ connect.Spec, st
 		return err
 	}
 	res, err := h.svc.Unsubscribe(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h adminServiceHandler) revoke(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.RevokeRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Revoke(ctx, &req)
 	if err != nil {
 		return err
 	}

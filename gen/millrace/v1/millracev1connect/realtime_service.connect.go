@@ -53,6 +53,12 @@ const (
 	// RealtimeServiceGetPositionsProcedure is the procedure name of the RealtimeService's GetPositions
 	// RPC.
 	RealtimeServiceGetPositionsProcedure = "/millrace.v1.RealtimeService/GetPositions"
+	// RealtimeServiceRefreshTokenProcedure is the procedure name of the RealtimeService's RefreshToken
+	// RPC.
+	RealtimeServiceRefreshTokenProcedure = "/millrace.v1.RealtimeService/RefreshToken"
+	// RealtimeServiceCreateTicketProcedure is the procedure name of the RealtimeService's CreateTicket
+	// RPC.
+	RealtimeServiceCreateTicketProcedure = "/millrace.v1.RealtimeService/CreateTicket"
 	// RealtimeServiceGetServerInfoProcedure is the procedure name of the RealtimeService's
 	// GetServerInfo RPC.
 	RealtimeServiceGetServerInfoProcedure = "/millrace.v1.RealtimeService/GetServerInfo"
@@ -143,6 +149,21 @@ var (
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
+	realtimeServiceRefreshTokenSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_millrace_v1_realtime_service_proto.Services().ByName("RealtimeService").Methods().ByName("RefreshToken"),
+			Procedure:        RealtimeServiceRefreshTokenProcedure,
+			IdempotencyLevel: connect.IdempotencyIdempotent,
+		}
+	})
+	realtimeServiceCreateTicketSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_millrace_v1_realtime_service_proto.Services().ByName("RealtimeService").Methods().ByName("CreateTicket"),
+			Procedure:  RealtimeServiceCreateTicketProcedure,
+		}
+	})
 	realtimeServiceGetServerInfoSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType:       connect.StreamTypeUnary,
@@ -192,6 +213,14 @@ type RealtimeServiceClient interface {
 	// cursor to its response; a subscription from that cursor then misses nothing
 	// between the two.
 	GetPositions(context.Context, *v1.GetPositionsRequest) (*v1.GetPositionsResponse, error)
+	// RefreshToken gives a live session new credentials of the same user before
+	// the old ones expire: nothing of the session is interrupted. Subscriptions
+	// that the new ones do not allow end with FORBIDDEN.
+	RefreshToken(context.Context, *v1.RefreshTokenRequest) (*v1.RefreshTokenResponse, error)
+	// CreateTicket makes a ticket: text that stands for the caller's credentials
+	// once and for a short time, for a URL, where a token must never be. A page that
+	// cannot set a header opens `/events?ticket=` or `/ws?ticket=`.
+	CreateTicket(context.Context, *v1.CreateTicketRequest) (*v1.CreateTicketResponse, error)
 	// GetServerInfo describes the server and its limits.
 	GetServerInfo(context.Context, *v1.GetServerInfoRequest) (*v1.GetServerInfoResponse, error)
 }
@@ -283,6 +312,14 @@ type RealtimeServiceHandler interface {
 	// cursor to its response; a subscription from that cursor then misses nothing
 	// between the two.
 	GetPositions(context.Context, *v1.GetPositionsRequest) (*v1.GetPositionsResponse, error)
+	// RefreshToken gives a live session new credentials of the same user before
+	// the old ones expire: nothing of the session is interrupted. Subscriptions
+	// that the new ones do not allow end with FORBIDDEN.
+	RefreshToken(context.Context, *v1.RefreshTokenRequest) (*v1.RefreshTokenResponse, error)
+	// CreateTicket makes a ticket: text that stands for the caller's credentials
+	// once and for a short time, for a URL, where a token must never be. A page that
+	// cannot set a header opens `/events?ticket=` or `/ws?ticket=`.
+	CreateTicket(context.Context, *v1.CreateTicketRequest) (*v1.CreateTicketResponse, error)
 	// GetServerInfo describes the server and its limits.
 	GetServerInfo(context.Context, *v1.GetServerInfoRequest) (*v1.GetServerInfoResponse, error)
 }
@@ -303,6 +340,8 @@ func RegisterRealtimeServiceHandler(server *connect.Server, svc RealtimeServiceH
 		connect.Method{Spec: realtimeServiceUpdatePresenceSpec(), Handler: adapter.updatePresence},
 		connect.Method{Spec: realtimeServiceLeavePresenceSpec(), Handler: adapter.leavePresence},
 		connect.Method{Spec: realtimeServiceGetPositionsSpec(), Handler: adapter.getPositions},
+		connect.Method{Spec: realtimeServiceRefreshTokenSpec(), Handler: adapter.refreshToken},
+		connect.Method{Spec: realtimeServiceCreateTicketSpec(), Handler: adapter.createTicket},
 		connect.Method{Spec: realtimeServiceGetServerInfoSpec(), Handler: adapter.getServerInfo},
 	)
 }
@@ -384,6 +423,14 @@ func (UnimplementedRealtimeServiceHandler) LeavePresence(context.Context, *v1.Le
 
 func (UnimplementedRealtimeServiceHandler) GetPositions(context.Context, *v1.GetPositionsRequest) (*v1.GetPositionsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.RealtimeService.GetPositions is not implemented")
+}
+
+func (UnimplementedRealtimeServiceHandler) RefreshToken(context.Context, *v1.RefreshTokenRequest) (*v1.RefreshTokenResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.RealtimeService.RefreshToken is not implemented")
+}
+
+func (UnimplementedRealtimeServiceHandler) CreateTicket(context.Context, *v1.CreateTicketRequest) (*v1.CreateTicketResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.RealtimeService.CreateTicket is not implemented")
 }
 
 func (UnimplementedRealtimeServiceHandler) GetServerInfo(context.Context, *v1.GetServerInfoRequest) (*v1.GetServerInfoResponse, error) {
@@ -477,6 +524,22 @@ func (c *realtimeServiceClient) LeavePresence(ctx context.Context, req *v1.Leave
 func (c *realtimeServiceClient) GetPositions(ctx context.Context, req *v1.GetPositionsRequest) (*v1.GetPositionsResponse, error) {
 	var res v1.GetPositionsResponse
 	if err := c.client.CallUnary(ctx, realtimeServiceGetPositionsSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *realtimeServiceClient) RefreshToken(ctx context.Context, req *v1.RefreshTokenRequest) (*v1.RefreshTokenResponse, error) {
+	var res v1.RefreshTokenResponse
+	if err := c.client.CallUnary(ctx, realtimeServiceRefreshTokenSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *realtimeServiceClient) CreateTicket(ctx context.Context, req *v1.CreateTicketRequest) (*v1.CreateTicketResponse, error) {
+	var res v1.CreateTicketResponse
+	if err := c.client.CallUnary(ctx, realtimeServiceCreateTicketSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -610,6 +673,30 @@ func (h realtimeServiceHandler) getPositions(ctx context.Context, _ connect.Spec
 		return err
 	}
 	res, err := h.svc.GetPositions(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h realtimeServiceHandler) refreshToken(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.RefreshTokenRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.RefreshToken(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h realtimeServiceHandler) createTicket(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.CreateTicketRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.CreateTicket(ctx, &req)
 	if err != nil {
 		return err
 	}
