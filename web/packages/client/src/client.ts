@@ -39,11 +39,11 @@ interface ClientBase {
   onError(listener: (error: RealtimeError) => void): Undo;
   /** Receives every message once, of whatever channel. */
   onMessage(listener: (message: Message) => void): Undo;
-  /** Connects and stays so. While it waits for the next attempt, it tries at once. Else it does nothing. */
+  /** Connects and stays so until `disconnect`. While it waits for the next attempt, it tries at once. */
   connect(): void;
   /** Disconnects, and leaves where it was present. What is subscribed resumes when it connects again. */
   disconnect(): void;
-  /** Connects for as long as somebody retains it, and 100 ms longer. */
+  /** Connects, as `connect` does, but for as long only as somebody retains it, and 100 ms longer. */
   retain(): Undo;
   /** Resolves when it is connected, rejects when the connection is refused or the signal says so. */
   ready(signal?: AbortSignal): Promise<void>;
@@ -91,6 +91,7 @@ export function createClient(options: ClientOptions): UntypedClient {
   const messages = createListeners<[Message]>();
   let last = 0;
   let retained = 0;
+  let stays = false; // somebody asked for a connection without an end
   let syncing = false;
   let asleep: Undo = () => {};
 
@@ -210,12 +211,13 @@ export function createClient(options: ClientOptions): UntypedClient {
     return { messageId, position: offset === undefined ? undefined : { offset, epoch }, duplicate };
   }
 
-  function connect(): void {
+  function open(): void {
     asleep();
     asleep = onWake(connection.wake);
     connection.connect();
   }
   function disconnect(): void {
+    stays = false;
     asleep();
     for (const s of subscriptions.values()) s.leave();
     connection.disconnect();
@@ -226,17 +228,21 @@ export function createClient(options: ClientOptions): UntypedClient {
     onChange: changes.add,
     onError: errors.add,
     onMessage: messages.add,
-    connect,
+    connect() {
+      stays = true;
+      open();
+    },
     disconnect,
     retain() {
-      if (retained++ === 0) connect();
+      retained++;
+      open();
       let held = true;
       return () => {
         if (!held) return;
         held = false;
         if (--retained > 0) return;
         setTimeout(() => {
-          if (retained === 0) disconnect();
+          if (retained === 0 && !stays) disconnect();
         }, 100);
       };
     },

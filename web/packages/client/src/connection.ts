@@ -171,14 +171,16 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
     events.lost(error);
   }
 
+  function connect(): void {
+    const { state, retryAt } = snapshot;
+    if (state === 'disconnected' || state === 'error') move('connect', { attempt: 0, error: undefined });
+    else if (!retryAt) return;
+    void open();
+  }
+
   return {
     snapshot: () => snapshot,
-    connect() {
-      const { state, retryAt } = snapshot;
-      if (state === 'disconnected' || state === 'error') move('connect', { attempt: 0, error: undefined });
-      else if (!retryAt) return;
-      void open();
-    },
+    connect,
     disconnect() {
       drop(true);
       session = undefined;
@@ -186,7 +188,8 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
       events.lost(new RealtimeError({ reason: 'CONNECTION_LOST', message: 'disconnected' }));
     },
     wake() {
-      if (snapshot.retryAt) void open();
+      const { state, retryAt, error } = snapshot;
+      if (retryAt || (state === 'error' && error?.retryable)) connect();
       else heartbeat?.probe();
     },
     send(command) {

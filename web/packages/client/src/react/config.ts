@@ -1,0 +1,64 @@
+import type { ClientOptions } from '../client.ts';
+import type { ConnectionOptions } from '../connection.ts';
+import type { RealtimeError } from '../error.ts';
+import type { FlagSource } from '../flag.ts';
+import type { Transport } from '../transport.ts';
+import { sse } from '../transports/sse.ts';
+import { websocket } from '../transports/websocket.ts';
+
+/** How a provider connects. It may be written in place: another object with the same content changes nothing. */
+export interface RealtimeConfig {
+  /**
+   * The wire. Default `websocket`. `auto` is a WebSocket, or Server-Sent Events from `/events` of the same host where a WebSocket
+   * does not pass.
+   */
+  readonly type?: 'websocket' | 'sse' | 'auto' | undefined;
+  /** Absolute, or of the page's own origin. Default `/ws`, for `sse` `/events`. */
+  readonly url?: string | undefined;
+  /** Connect when mounted. Default true. */
+  readonly autoConnect?: boolean | undefined;
+  /** Whether there is any connection at all. A flag may change its mind. Default true. */
+  readonly enabled?: boolean | FlagSource | undefined;
+  /** Token, or a function that gets one. */
+  readonly token?: ConnectionOptions['token'] | undefined;
+  /** When to try again. Default: the schedule of `backoff()`. It is taken once, as are `queue` and `transports`. */
+  readonly reconnect?: ConnectionOptions['reconnect'] | undefined;
+  /** What waits while there is no connection. */
+  readonly queue?: ClientOptions['queue'] | undefined;
+  /** Own transports instead of `type` and `url`. */
+  readonly transports?: readonly Transport[] | undefined;
+  /** Providers of a page with the same type, URL and pool share one connection; `false` shares it with nobody. Default `''`. */
+  readonly pool?: string | false | undefined;
+  /** Tell the console of states, messages and errors. */
+  readonly debug?: boolean | undefined;
+  onConnect?(): void;
+  onDisconnect?(error?: RealtimeError): void;
+}
+
+/** The options of a client for the config that is current at any time. */
+export function clientOptions(current: () => RealtimeConfig): ClientOptions {
+  const { reconnect, queue, token } = current();
+  return {
+    transports: transportsOf(current()),
+    ...(reconnect && { reconnect }),
+    ...(queue && { queue }),
+    ...(token !== undefined && {
+      token: (request) => {
+        const { token: now = '' } = current();
+        return typeof now === 'function' ? now(request) : now;
+      },
+    }),
+  };
+}
+
+function transportsOf({ type, url, transports }: RealtimeConfig): readonly Transport[] {
+  if (transports) return transports;
+  if (type === 'sse') return [sse(url ?? '/events')];
+  const socket = websocket(url ?? '/ws');
+  return type === 'auto' ? [socket, sse(eventsBeside(url))] : [socket];
+}
+
+/** `/events` of the host of a WebSocket. */
+function eventsBeside(url = ''): string {
+  return `${/^\w+:\/\/[^/]+/.exec(url)?.[0].replace(/^ws/, 'http') ?? ''}/events`;
+}
