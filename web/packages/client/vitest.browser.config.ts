@@ -6,6 +6,7 @@ export default defineConfig({
     globalSetup: 'test/browser.setup.ts',
     fileParallelism: false,
     testTimeout: 30_000,
+    expect: { poll: { timeout: 10_000, interval: 20 } },
     hookTimeout: 60_000,
   },
 });

@@ -35,11 +35,11 @@ export interface RealtimeConfig {
   onDisconnect?(error?: RealtimeError): void;
 }
 
-/** The options of a client for the config that is current at any time. */
-export function clientOptions(current: () => RealtimeConfig): ClientOptions {
-  const { reconnect, queue, token } = current();
+/** The options of a client for a config; `current` is what it is later, for what may change. */
+export function clientOptions(config: RealtimeConfig, current: () => RealtimeConfig): ClientOptions {
+  const { reconnect, queue, token } = config;
   return {
-    transports: transportsOf(current()),
+    transports: transportsOf(config),
     ...(reconnect && { reconnect }),
     ...(queue && { queue }),
     ...(token !== undefined && {

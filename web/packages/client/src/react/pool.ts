@@ -24,7 +24,7 @@ export function pooled(config: RealtimeConfig): Pooled {
   const key = poolKey(config);
   const there = key === undefined ? undefined : pool.get(key);
   if (there) return there;
-  const made: Pooled = { key, config, client: createClient(clientOptions(() => made.config)) };
+  const made: Pooled = { key, config, client: createClient(clientOptions(config, () => made.config)) };
   if (key !== undefined && typeof document !== 'undefined') pool.set(key, made);
   return made;
 }

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { createServer as createSocketServer } from 'node:net';
+import { connect, createServer as createSocketServer, type Socket } from 'node:net';
 import { type BuildOptions, build } from 'esbuild';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 
@@ -99,6 +100,8 @@ export async function createStage(contents: string, options: BuildOptions = {}):
     globalName: 'm',
     target: 'es2022',
     write: false,
+    jsx: 'automatic',
+    define: { 'process.env.NODE_ENV': '"development"' },
     ...options,
   });
   const script = outputFiles?.[0]?.text ?? '';
@@ -125,3 +128,122 @@ export async function createStage(contents: string, options: BuildOptions = {}):
     },
   };
 }
+
+/** A TCP proxy before a server: a network that can be broken. */
+export interface Network {
+  readonly url: string;
+  /** Connections that were made through it, and those that are open. */
+  readonly made: number;
+  readonly open: number;
+  /** Forwards nothing more, and says nothing of it: half-open connections. */
+  freeze(): void;
+  /** Forwards again, the connections of before as well. */
+  thaw(): void;
+  /** Ends the connections that are open. */
+  cut(): void;
+  close(): Promise<void>;
+}
+
+/** Starts a proxy before a server. */
+export async function startNetwork(server: Server): Promise<Network> {
+  const pairs = new Set<readonly [Socket, Socket]>();
+  let made = 0;
+  let frozen = false;
+  const host = createSocketServer((client) => {
+    made++;
+    const upstream = connect(server.port, '127.0.0.1');
+    const pair = [client, upstream] as const;
+    pairs.add(pair);
+    for (const [from, to] of [pair, [upstream, client] as const]) {
+      from.on('error', () => {});
+      from.on('close', () => {
+        pairs.delete(pair);
+        to.destroy();
+      });
+      from.pipe(to);
+      if (frozen) from.pause();
+    }
+    if (frozen) for (const socket of pair) socket.unpipe().pause();
+  }).listen(0, '127.0.0.1');
+  await once(host, 'listening');
+  const address = host.address();
+  if (typeof address !== 'object' || !address) throw new Error('no port');
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    get made() {
+      return made;
+    },
+    get open() {
+      return pairs.size;
+    },
+    freeze() {
+      frozen = true;
+      for (const [client, upstream] of pairs) for (const socket of [client, upstream]) socket.unpipe().pause();
+    },
+    thaw() {
+      frozen = false;
+      for (const [client, upstream] of pairs) {
+        client.pipe(upstream);
+        upstream.pipe(client);
+      }
+    },
+    cut() {
+      for (const [client] of pairs) client.destroy();
+    },
+    async close() {
+      const gone = once(host, 'close');
+      host.close();
+      for (const [client] of pairs) client.destroy();
+      await gone;
+    },
+  };
+}
+
+/** A WebSocket of a page, as the browser sees it. */
+export interface Wire {
+  readonly url: string;
+  /** Frames of the page, as JSON. */
+  readonly sent: readonly { readonly type?: string; readonly channel?: string }[];
+  closed: boolean;
+}
+
+/** Records the WebSockets of a page. Call it before the page makes any. */
+export function watchSockets(page: Page): readonly Wire[] {
+  const wires: Wire[] = [];
+  page.on('websocket', (socket) => {
+    const sent: { type?: string; channel?: string }[] = [];
+    const wire: Wire = { url: socket.url(), sent, closed: false };
+    wires.push(wire);
+    socket.on('framesent', ({ payload }) => void sent.push(JSON.parse(String(payload))));
+    socket.on('close', () => {
+      wire.closed = true;
+    });
+  });
+  return wires;
+}
+
+/** What a channel of a server keeps: the data of its messages. */
+export async function kept(server: Server, channel: string): Promise<unknown[]> {
+  const response = await fetch(`${server.url}/history/${channel}?limit=1000`);
+  if (!response.ok) throw new Error(await response.text());
+  const { messages = [] }: { messages?: { data: unknown }[] } = await response.json();
+  return messages.map((message) => message.data);
+}
+
+const secretText = 'a secret of thirty-two bytes, or more';
+
+/** A flag that makes a server ask for tokens. */
+export const secret = ['--secret', secretText] as const;
+
+/** How long the server bears clocks that differ. */
+const leeway = 30;
+
+/** A token of a user that may do everything, and is good for some more seconds. */
+export function tokenOf(user: string, seconds = 3600): string {
+  const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const exp = Math.floor(Date.now() / 1000) + seconds - leeway;
+  const text = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ sub: user, exp, grants: [everything] })}`;
+  return `${text}.${createHmac('sha256', secretText).update(text).digest('base64url')}`;
+}
+
+const everything = { pattern: '>', actions: ['subscribe', 'publish', 'presence', 'watch', 'history'] };
