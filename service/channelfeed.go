@@ -110,7 +110,7 @@ func (f *channelFeed) accept(frame *Frame, b *batch) bool {
 		return false
 	case m.Position.Offset <= f.position.Offset:
 		return true // came from the log already
-	case m.Previous != f.position.Offset && !f.jump(m, b):
+	case m.Previous != f.position.Offset:
 		return false
 	}
 	f.show(frame, b)
@@ -123,29 +123,33 @@ func (f *channelFeed) renew(m *engine.Message, b *batch) bool {
 	if m.Previous != 0 || f.onGap == millracev1.OnGap_ON_GAP_CLOSE {
 		return false
 	}
-	f.leap(m, millracev1.GapReason_GAP_REASON_EPOCH_CHANGED, b)
+	f.leap(engine.Position{Epoch: m.Position.Epoch}, millracev1.GapReason_GAP_REASON_EPOCH_CHANGED, b)
 	return true
 }
 
-// jump passes over what the subscription let go when it was too slow.
-func (f *channelFeed) jump(m *engine.Message, b *batch) bool {
-	switch f.sub.pace.onSlow {
-	case millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY:
-		if !f.sub.kept.lost {
-			return true // what it asked for
-		}
-		f.sub.kept.lost = false
-	case millracev1.OnSlow_ON_SLOW_UNSPECIFIED, millracev1.OnSlow_ON_SLOW_DISCONNECT:
-		return false
-	case millracev1.OnSlow_ON_SLOW_DROP_OLDEST:
+// acceptKept takes what was kept of the topic's frames when the session was too
+// slow for all of them.
+func (f *channelFeed) acceptKept(kept latest, b *batch) {
+	if f.isBehind(kept.lost) {
+		f.leap(kept.lost, millracev1.GapReason_GAP_REASON_NO_HISTORY, b)
 	}
-	f.leap(m, millracev1.GapReason_GAP_REASON_NO_HISTORY, b)
-	return true
+	for frame := range kept.all() {
+		f.checkpoints(b)
+		f.position = frame.Message.Position
+		b.add(frame)
+	}
+	if f.isBehind(kept.passed) {
+		f.position = kept.passed
+		f.hide()
+	}
 }
 
-// leap says that what is missing before m is a gap.
-func (f *channelFeed) leap(m *engine.Message, reason millracev1.GapReason, b *batch) {
-	to := engine.Position{Epoch: m.Position.Epoch, Offset: m.Previous}
+func (f *channelFeed) isBehind(p engine.Position) bool {
+	return !p.IsZero() && (p.Epoch != f.position.Epoch || p.Offset > f.position.Offset)
+}
+
+// leap says that what is missing up to a place is a gap.
+func (f *channelFeed) leap(to engine.Position, reason millracev1.GapReason, b *batch) {
 	b.add(gapNotice(newGap(f.name, reason, f.position, to)))
 	f.position, f.unseen = to, false
 }

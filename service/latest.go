@@ -2,15 +2,18 @@ package service
 
 import (
 	"iter"
+
+	"millrace.dev/engine"
 )
 
 // latest is the latest frame of each key, in the order in which those came.
 // Frames without a key count as of one key. The zero value is empty.
 type latest struct {
 	bytes  int
-	lost   bool     // whether some had to go; they were older than all that stay
 	frames []*Frame // nil where a later one took its place
 	places map[string]int
+	lost   engine.Position // of the last message that had to go, before all that stay
+	passed engine.Position // of the last message that was looked at
 }
 
 // add makes f the latest of its key. When there is more than limit bytes, the
@@ -25,8 +28,8 @@ func (l *latest) add(f *Frame, limit int) {
 	l.bytes += f.size()
 	for i := 0; l.bytes > limit && i < len(l.frames)-1; i++ {
 		if l.frames[i] != nil {
+			l.lost = l.frames[i].Message.Position
 			l.drop(l.frames[i].key())
-			l.lost = true
 		}
 	}
 	l.pack()
@@ -63,18 +66,29 @@ func (l *latest) all() iter.Seq[*Frame] {
 	}
 }
 
+// value is what a message is the latest one of. Keys of two channels are two, and
+// what is kept is not replaced by what is not.
+type value struct {
+	channel, key string
+	ephemeral    bool
+}
+
+func valueOf(f *Frame) value {
+	return value{channel: f.Message.Channel, key: f.key(), ephemeral: f.Message.Ephemeral}
+}
+
 // conflate keeps, of the messages from the given place on, the latest of each
 // key. Messages without a key and notices stay.
 func (b *batch) conflate(from int) {
-	last := map[string]int{}
+	last := map[value]int{}
 	for i, f := range b.frames[from:] {
 		if f.key() != "" {
-			last[f.key()] = from + i
+			last[valueOf(f)] = from + i
 		}
 	}
 	kept := b.frames[:from]
 	for i, f := range b.frames[from:] {
-		if f.key() == "" || last[f.key()] == from+i {
+		if f.key() == "" || last[valueOf(f)] == from+i {
 			kept = append(kept, f)
 		} else {
 			b.bytes -= f.size()

@@ -72,7 +72,10 @@ func (f *patternFeed) resume(now engine.Position, request *millracev1.Subscripti
 	if since.Epoch == now.Epoch && since.Offset <= now.Offset {
 		f.start = since
 		for _, entry := range request.GetSeen() {
-			f.seen[entry.GetChannel()] = place{Position: positionFromProto(entry.GetPosition())}
+			if name := entry.GetChannel(); channel.Match(f.pattern, name) {
+				f.seen[name] = place{Position: positionFromProto(entry.GetPosition())}
+				f.todo = append(f.todo, name) // it may be a place that never was
+			}
 		}
 		return nil
 	}
@@ -113,16 +116,16 @@ func (f *patternFeed) settle(settled uint64, b *batch) {
 		return
 	}
 	f.start.Offset, f.oldest = settled, false
-	b.add(checkpointNotice(f.pattern, f.start))
+	clear(f.hidden)
+	var further []*millracev1.ChannelPosition
 	for name, at := range f.seen {
 		if at.sequence <= settled {
 			delete(f.seen, name)
-			delete(f.hidden, name)
 			continue
 		}
-		delete(f.hidden, name)
-		b.add(checkpointNotice(name, at.Position))
+		further = append(further, &millracev1.ChannelPosition{Channel: name, Position: positionToProto(at.Position)})
 	}
+	b.add(checkpointNotice(f.pattern, f.start, further...))
 }
 
 // renew goes on in a new log of a channel, of which m is the first message.
@@ -177,8 +180,9 @@ func (f *patternFeed) catchUp(ctx context.Context, b *batch) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		slices.Sort(names)
-		f.todo = names
+		f.todo = append(f.todo, names...)
+		slices.Sort(f.todo)
+		f.todo = slices.Compact(f.todo)
 	}
 	for len(f.todo) > 0 && !b.full() && !f.sub.removed.Load() {
 		done, err := f.replay(ctx, f.todo[0], b)
@@ -210,9 +214,18 @@ func (f *patternFeed) replay(ctx context.Context, name string, b *batch) (done b
 		f.replayOne(m, b)
 	}
 	if !page.More {
-		f.passOver(name, place{page.State.Position(), page.State.Sequence})
+		f.arrive(name, place{page.State.Position(), page.State.Sequence})
 	}
 	return !page.More, nil
+}
+
+// arrive is at the end of a channel's log.
+func (f *patternFeed) arrive(name string, head place) {
+	if f.seen[name].Offset == head.Offset {
+		f.seen[name] = head
+		return
+	}
+	f.passOver(name, head)
 }
 
 // begin moves to where a channel's replay starts, in a log whose newest message

@@ -57,9 +57,9 @@ func gapNotice(gap *millracev1.Gap) *Frame {
 	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Gap{Gap: gap}})
 }
 
-func checkpointNotice(name string, p engine.Position) *Frame {
+func checkpointNotice(name string, p engine.Position, seen ...*millracev1.ChannelPosition) *Frame {
 	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Checkpoint{
-		Checkpoint: &millracev1.Checkpoint{Channel: name, Position: positionToProto(p)},
+		Checkpoint: &millracev1.Checkpoint{Channel: name, Position: positionToProto(p), Seen: seen},
 	}})
 }
 

@@ -142,13 +142,16 @@ func (sub *subscription) overflow(n *node) {
 }
 
 // dropOldest lets go of the topic's oldest frames until half of the budget is
-// free, but not of n, the tail, whose gap says what is missing.
+// free, but not of n, the tail.
 func (sub *subscription) dropOldest(n *node) {
 	at := sub.cursor.Load()
 	excess := uint64(max(sub.session.pending.Load()-sub.session.budget/2, 0))
 	to := at
 	for next := to.next.Load(); next != nil && next != n && to.bytes-at.bytes < excess; next = to.next.Load() {
 		to = next
+		if m := to.frame.Message; !m.Ephemeral {
+			sub.kept.lost = m.Position
+		}
 	}
 	sub.cursor.Store(to)
 	sub.session.pending.Add(-int64(to.bytes - at.bytes))
@@ -164,7 +167,12 @@ func (sub *subscription) keepLatest(n *node) {
 	limit := s.budget/2 - (s.pending.Load() - int64(before))
 	for at != n {
 		at = at.next.Load()
-		if m := at.frame.Message; !m.Ephemeral && sub.selects.includes(m) {
+		m := at.frame.Message
+		if m.Ephemeral {
+			continue // they are the first to go
+		}
+		sub.kept.passed = m.Position
+		if sub.selects.includes(m) {
 			sub.kept.add(at.frame, int(limit))
 		}
 	}
@@ -249,8 +257,8 @@ func (sub *subscription) pass(b *batch) (more, ok, missing bool) {
 // takeKept shows what was kept. Called under topic.mu.
 func (sub *subscription) takeKept(b *batch) {
 	sub.session.pending.Add(-int64(sub.kept.bytes))
-	for f := range sub.kept.all() {
-		sub.feed.accept(f, b)
+	if f, isChannel := sub.feed.(*channelFeed); isChannel {
+		f.acceptKept(sub.kept, b)
 	}
 	sub.kept = latest{}
 }

@@ -329,10 +329,13 @@ func (s *stream) subscribed(n *millracev1.Subscribed) {
 func (s *stream) isChannel(name string) bool { return slices.Contains(s.channels, name) }
 
 // checkpoint moves the cursor. A pattern's position stands for all channels that
-// match it.
+// match it, but for those that are further.
 func (s *stream) checkpoint(n *millracev1.Checkpoint) {
 	if channel.IsPattern(n.GetChannel()) {
 		s.cursor.Settle(n.GetChannel(), position(n.GetPosition()), s.isChannel)
+		for _, seen := range n.GetSeen() {
+			s.move(seen.GetChannel(), seen.GetPosition())
+		}
 		return
 	}
 	s.move(n.GetChannel(), n.GetPosition())

@@ -79,13 +79,31 @@ func (p *places) caughtUp() {
 	clear(p.fresh)
 }
 
-// checkpoint moves on without a message.
+// checkpoint moves on without a message. The place of a pattern stands for those
+// of its channels, but for those that are further.
 func (p *places) checkpoint(notice *millracev1.Checkpoint) {
-	if name := notice.GetChannel(); channel.IsPattern(name) {
-		p.starts[name] = notice.GetPosition()
-	} else {
+	name := notice.GetChannel()
+	if !channel.IsPattern(name) {
 		p.shown[name] = notice.GetPosition()
+		return
 	}
+	p.starts[name] = notice.GetPosition()
+	maps.DeleteFunc(p.shown, func(shown string, _ *millracev1.Position) bool {
+		return channel.Match(name, shown) && !p.isShownBesides(shown, name)
+	})
+	for _, seen := range notice.GetSeen() {
+		p.shown[seen.GetChannel()] = seen.GetPosition()
+	}
+}
+
+// isShownBesides reports whether something else than the pattern shows a channel.
+func (p *places) isShownBesides(name, pattern string) bool {
+	for other := range p.starts {
+		if other != pattern && channel.Match(other, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // gap moves on to where the stream continues.

@@ -295,11 +295,20 @@ type Checkpoint struct {
 	For    string `json:"for"`
 	Offset uint64 `json:"offset"`
 	Epoch  string `json:"epoch"`
+	// Seen are the channels of a pattern that are further.
+	Seen map[string]*Position `json:"seen,omitempty"`
 }
 
 // FromCheckpoint makes the JSON form.
 func FromCheckpoint(c *millracev1.Checkpoint) Checkpoint {
-	return Checkpoint{For: c.GetChannel(), Offset: c.GetPosition().GetOffset(), Epoch: c.GetPosition().GetEpoch()}
+	checkpoint := Checkpoint{For: c.GetChannel(), Offset: c.GetPosition().GetOffset(), Epoch: c.GetPosition().GetEpoch()}
+	if seen := c.GetSeen(); len(seen) > 0 {
+		checkpoint.Seen = map[string]*Position{}
+		for _, entry := range seen {
+			checkpoint.Seen[entry.GetChannel()] = FromPosition(entry.GetPosition())
+		}
+	}
+	return checkpoint
 }
 
 // Member is one user who is present.

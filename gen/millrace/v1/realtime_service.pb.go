@@ -1056,14 +1056,16 @@ func (x *Gap) GetPosition() *Position {
 // next heartbeat.
 //
 // One for a pattern stands for all that the pattern has sent before it, of any
-// channel, but for the channels that have a checkpoint of their own between it and
-// the next message. Whoever keeps positions may forget the others.
+// channel. Whoever keeps positions keeps this one, those in `seen`, and forgets
+// the others.
 type Checkpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The channel or pattern.
 	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
 	// The place.
-	Position      *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	Position *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Of a pattern: the channels of which messages after the place have been sent.
+	Seen          []*ChannelPosition `protobuf:"bytes,3,rep,name=seen,proto3" json:"seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1108,6 +1110,13 @@ func (x *Checkpoint) GetChannel() string {
 func (x *Checkpoint) GetPosition() *Position {
 	if x != nil {
 		return x.Position
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetSeen() []*ChannelPosition {
+	if x != nil {
+		return x.Seen
 	}
 	return nil
 }
@@ -3901,11 +3910,12 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.millrace.v1.GapReasonR\x06reason\x123\n" +
 	"\trequested\x18\x03 \x01(\v2\x15.millrace.v1.PositionR\trequested\x121\n" +
-	"\bposition\x18\x04 \x01(\v2\x15.millrace.v1.PositionR\bposition\"Y\n" +
+	"\bposition\x18\x04 \x01(\v2\x15.millrace.v1.PositionR\bposition\"\x8b\x01\n" +
 	"\n" +
 	"Checkpoint\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x121\n" +
-	"\bposition\x18\x02 \x01(\v2\x15.millrace.v1.PositionR\bposition\"\v\n" +
+	"\bposition\x18\x02 \x01(\v2\x15.millrace.v1.PositionR\bposition\x120\n" +
+	"\x04seen\x18\x03 \x03(\v2\x1c.millrace.v1.ChannelPositionR\x04seen\"\v\n" +
 	"\tHeartbeat\"\x9d\x01\n" +
 	"\x19UpdateSubscriptionRequest\x12#\n" +
 	"\rsession_token\x18\x01 \x01(\tR\fsessionToken\x12+\n" +
@@ -4219,101 +4229,102 @@ var file_millrace_v1_realtime_service_proto_depIdxs = []int32{
 	51,  // 25: millrace.v1.Gap.requested:type_name -> millrace.v1.Position
 	51,  // 26: millrace.v1.Gap.position:type_name -> millrace.v1.Position
 	51,  // 27: millrace.v1.Checkpoint.position:type_name -> millrace.v1.Position
-	5,   // 28: millrace.v1.UpdateSubscriptionRequest.add:type_name -> millrace.v1.Subscription
-	9,   // 29: millrace.v1.UpdateSubscriptionResponse.subscribed:type_name -> millrace.v1.Subscribed
-	57,  // 30: millrace.v1.UpdateSubscriptionResponse.errors:type_name -> millrace.v1.ErrorInfo
-	58,  // 31: millrace.v1.PublishRequest.payload:type_name -> millrace.v1.Payload
-	59,  // 32: millrace.v1.PublishRequest.value:type_name -> google.protobuf.Value
-	50,  // 33: millrace.v1.PublishRequest.headers:type_name -> millrace.v1.PublishRequest.HeadersEntry
-	51,  // 34: millrace.v1.PublishRequest.expected_position:type_name -> millrace.v1.Position
-	52,  // 35: millrace.v1.PublishRequest.ttl:type_name -> google.protobuf.Duration
-	60,  // 36: millrace.v1.PublishRequest.entity:type_name -> millrace.v1.Entity
-	17,  // 37: millrace.v1.PublishRequest.producer:type_name -> millrace.v1.Producer
-	51,  // 38: millrace.v1.PublishResponse.position:type_name -> millrace.v1.Position
-	16,  // 39: millrace.v1.PublishBatchRequest.requests:type_name -> millrace.v1.PublishRequest
-	21,  // 40: millrace.v1.PublishBatchResponse.results:type_name -> millrace.v1.PublishResult
-	18,  // 41: millrace.v1.PublishResult.response:type_name -> millrace.v1.PublishResponse
-	57,  // 42: millrace.v1.PublishResult.error:type_name -> millrace.v1.ErrorInfo
-	51,  // 43: millrace.v1.HistoryRequest.since:type_name -> millrace.v1.Position
-	3,   // 44: millrace.v1.HistoryRequest.order:type_name -> millrace.v1.HistoryOrder
-	53,  // 45: millrace.v1.HistoryResponse.messages:type_name -> millrace.v1.Message
-	51,  // 46: millrace.v1.HistoryResponse.position:type_name -> millrace.v1.Position
-	61,  // 47: millrace.v1.PresenceResponse.members:type_name -> millrace.v1.Member
-	62,  // 48: millrace.v1.PresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	54,  // 49: millrace.v1.WatchPresenceResponse.snapshot:type_name -> millrace.v1.PresenceSnapshot
-	55,  // 50: millrace.v1.WatchPresenceResponse.changes:type_name -> millrace.v1.PresenceChanges
-	13,  // 51: millrace.v1.WatchPresenceResponse.heartbeat:type_name -> millrace.v1.Heartbeat
-	58,  // 52: millrace.v1.EnterPresenceRequest.data:type_name -> millrace.v1.Payload
-	62,  // 53: millrace.v1.EnterPresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	58,  // 54: millrace.v1.UpdatePresenceRequest.data:type_name -> millrace.v1.Payload
-	62,  // 55: millrace.v1.UpdatePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	62,  // 56: millrace.v1.LeavePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	51,  // 57: millrace.v1.ChannelPosition.position:type_name -> millrace.v1.Position
-	35,  // 58: millrace.v1.GetPositionsResponse.positions:type_name -> millrace.v1.ChannelPosition
-	56,  // 59: millrace.v1.RefreshTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	52,  // 60: millrace.v1.CreateTicketRequest.ttl:type_name -> google.protobuf.Duration
-	56,  // 61: millrace.v1.CreateTicketResponse.expire_time:type_name -> google.protobuf.Timestamp
-	56,  // 62: millrace.v1.GetServerInfoResponse.time:type_name -> google.protobuf.Timestamp
-	43,  // 63: millrace.v1.GetServerInfoResponse.limits:type_name -> millrace.v1.ServerLimits
-	14,  // 64: millrace.v1.Command.update_subscription:type_name -> millrace.v1.UpdateSubscriptionRequest
-	16,  // 65: millrace.v1.Command.publish:type_name -> millrace.v1.PublishRequest
-	19,  // 66: millrace.v1.Command.publish_batch:type_name -> millrace.v1.PublishBatchRequest
-	22,  // 67: millrace.v1.Command.history:type_name -> millrace.v1.HistoryRequest
-	24,  // 68: millrace.v1.Command.presence:type_name -> millrace.v1.PresenceRequest
-	28,  // 69: millrace.v1.Command.enter_presence:type_name -> millrace.v1.EnterPresenceRequest
-	30,  // 70: millrace.v1.Command.update_presence:type_name -> millrace.v1.UpdatePresenceRequest
-	32,  // 71: millrace.v1.Command.leave_presence:type_name -> millrace.v1.LeavePresenceRequest
-	34,  // 72: millrace.v1.Command.get_positions:type_name -> millrace.v1.GetPositionsRequest
-	41,  // 73: millrace.v1.Command.get_server_info:type_name -> millrace.v1.GetServerInfoRequest
-	45,  // 74: millrace.v1.Command.ping:type_name -> millrace.v1.Ping
-	37,  // 75: millrace.v1.Command.refresh_token:type_name -> millrace.v1.RefreshTokenRequest
-	48,  // 76: millrace.v1.Reply.error:type_name -> millrace.v1.CommandError
-	15,  // 77: millrace.v1.Reply.update_subscription:type_name -> millrace.v1.UpdateSubscriptionResponse
-	18,  // 78: millrace.v1.Reply.publish:type_name -> millrace.v1.PublishResponse
-	20,  // 79: millrace.v1.Reply.publish_batch:type_name -> millrace.v1.PublishBatchResponse
-	23,  // 80: millrace.v1.Reply.history:type_name -> millrace.v1.HistoryResponse
-	25,  // 81: millrace.v1.Reply.presence:type_name -> millrace.v1.PresenceResponse
-	29,  // 82: millrace.v1.Reply.enter_presence:type_name -> millrace.v1.EnterPresenceResponse
-	31,  // 83: millrace.v1.Reply.update_presence:type_name -> millrace.v1.UpdatePresenceResponse
-	33,  // 84: millrace.v1.Reply.leave_presence:type_name -> millrace.v1.LeavePresenceResponse
-	36,  // 85: millrace.v1.Reply.get_positions:type_name -> millrace.v1.GetPositionsResponse
-	42,  // 86: millrace.v1.Reply.get_server_info:type_name -> millrace.v1.GetServerInfoResponse
-	47,  // 87: millrace.v1.Reply.pong:type_name -> millrace.v1.Pong
-	38,  // 88: millrace.v1.Reply.refresh_token:type_name -> millrace.v1.RefreshTokenResponse
-	57,  // 89: millrace.v1.CommandError.info:type_name -> millrace.v1.ErrorInfo
-	6,   // 90: millrace.v1.RealtimeService.Subscribe:input_type -> millrace.v1.SubscribeRequest
-	14,  // 91: millrace.v1.RealtimeService.UpdateSubscription:input_type -> millrace.v1.UpdateSubscriptionRequest
-	16,  // 92: millrace.v1.RealtimeService.Publish:input_type -> millrace.v1.PublishRequest
-	19,  // 93: millrace.v1.RealtimeService.PublishBatch:input_type -> millrace.v1.PublishBatchRequest
-	22,  // 94: millrace.v1.RealtimeService.History:input_type -> millrace.v1.HistoryRequest
-	24,  // 95: millrace.v1.RealtimeService.Presence:input_type -> millrace.v1.PresenceRequest
-	26,  // 96: millrace.v1.RealtimeService.WatchPresence:input_type -> millrace.v1.WatchPresenceRequest
-	28,  // 97: millrace.v1.RealtimeService.EnterPresence:input_type -> millrace.v1.EnterPresenceRequest
-	30,  // 98: millrace.v1.RealtimeService.UpdatePresence:input_type -> millrace.v1.UpdatePresenceRequest
-	32,  // 99: millrace.v1.RealtimeService.LeavePresence:input_type -> millrace.v1.LeavePresenceRequest
-	34,  // 100: millrace.v1.RealtimeService.GetPositions:input_type -> millrace.v1.GetPositionsRequest
-	37,  // 101: millrace.v1.RealtimeService.RefreshToken:input_type -> millrace.v1.RefreshTokenRequest
-	39,  // 102: millrace.v1.RealtimeService.CreateTicket:input_type -> millrace.v1.CreateTicketRequest
-	41,  // 103: millrace.v1.RealtimeService.GetServerInfo:input_type -> millrace.v1.GetServerInfoRequest
-	7,   // 104: millrace.v1.RealtimeService.Subscribe:output_type -> millrace.v1.SubscribeResponse
-	15,  // 105: millrace.v1.RealtimeService.UpdateSubscription:output_type -> millrace.v1.UpdateSubscriptionResponse
-	18,  // 106: millrace.v1.RealtimeService.Publish:output_type -> millrace.v1.PublishResponse
-	20,  // 107: millrace.v1.RealtimeService.PublishBatch:output_type -> millrace.v1.PublishBatchResponse
-	23,  // 108: millrace.v1.RealtimeService.History:output_type -> millrace.v1.HistoryResponse
-	25,  // 109: millrace.v1.RealtimeService.Presence:output_type -> millrace.v1.PresenceResponse
-	27,  // 110: millrace.v1.RealtimeService.WatchPresence:output_type -> millrace.v1.WatchPresenceResponse
-	29,  // 111: millrace.v1.RealtimeService.EnterPresence:output_type -> millrace.v1.EnterPresenceResponse
-	31,  // 112: millrace.v1.RealtimeService.UpdatePresence:output_type -> millrace.v1.UpdatePresenceResponse
-	33,  // 113: millrace.v1.RealtimeService.LeavePresence:output_type -> millrace.v1.LeavePresenceResponse
-	36,  // 114: millrace.v1.RealtimeService.GetPositions:output_type -> millrace.v1.GetPositionsResponse
-	38,  // 115: millrace.v1.RealtimeService.RefreshToken:output_type -> millrace.v1.RefreshTokenResponse
-	40,  // 116: millrace.v1.RealtimeService.CreateTicket:output_type -> millrace.v1.CreateTicketResponse
-	42,  // 117: millrace.v1.RealtimeService.GetServerInfo:output_type -> millrace.v1.GetServerInfoResponse
-	104, // [104:118] is the sub-list for method output_type
-	90,  // [90:104] is the sub-list for method input_type
-	90,  // [90:90] is the sub-list for extension type_name
-	90,  // [90:90] is the sub-list for extension extendee
-	0,   // [0:90] is the sub-list for field type_name
+	35,  // 28: millrace.v1.Checkpoint.seen:type_name -> millrace.v1.ChannelPosition
+	5,   // 29: millrace.v1.UpdateSubscriptionRequest.add:type_name -> millrace.v1.Subscription
+	9,   // 30: millrace.v1.UpdateSubscriptionResponse.subscribed:type_name -> millrace.v1.Subscribed
+	57,  // 31: millrace.v1.UpdateSubscriptionResponse.errors:type_name -> millrace.v1.ErrorInfo
+	58,  // 32: millrace.v1.PublishRequest.payload:type_name -> millrace.v1.Payload
+	59,  // 33: millrace.v1.PublishRequest.value:type_name -> google.protobuf.Value
+	50,  // 34: millrace.v1.PublishRequest.headers:type_name -> millrace.v1.PublishRequest.HeadersEntry
+	51,  // 35: millrace.v1.PublishRequest.expected_position:type_name -> millrace.v1.Position
+	52,  // 36: millrace.v1.PublishRequest.ttl:type_name -> google.protobuf.Duration
+	60,  // 37: millrace.v1.PublishRequest.entity:type_name -> millrace.v1.Entity
+	17,  // 38: millrace.v1.PublishRequest.producer:type_name -> millrace.v1.Producer
+	51,  // 39: millrace.v1.PublishResponse.position:type_name -> millrace.v1.Position
+	16,  // 40: millrace.v1.PublishBatchRequest.requests:type_name -> millrace.v1.PublishRequest
+	21,  // 41: millrace.v1.PublishBatchResponse.results:type_name -> millrace.v1.PublishResult
+	18,  // 42: millrace.v1.PublishResult.response:type_name -> millrace.v1.PublishResponse
+	57,  // 43: millrace.v1.PublishResult.error:type_name -> millrace.v1.ErrorInfo
+	51,  // 44: millrace.v1.HistoryRequest.since:type_name -> millrace.v1.Position
+	3,   // 45: millrace.v1.HistoryRequest.order:type_name -> millrace.v1.HistoryOrder
+	53,  // 46: millrace.v1.HistoryResponse.messages:type_name -> millrace.v1.Message
+	51,  // 47: millrace.v1.HistoryResponse.position:type_name -> millrace.v1.Position
+	61,  // 48: millrace.v1.PresenceResponse.members:type_name -> millrace.v1.Member
+	62,  // 49: millrace.v1.PresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	54,  // 50: millrace.v1.WatchPresenceResponse.snapshot:type_name -> millrace.v1.PresenceSnapshot
+	55,  // 51: millrace.v1.WatchPresenceResponse.changes:type_name -> millrace.v1.PresenceChanges
+	13,  // 52: millrace.v1.WatchPresenceResponse.heartbeat:type_name -> millrace.v1.Heartbeat
+	58,  // 53: millrace.v1.EnterPresenceRequest.data:type_name -> millrace.v1.Payload
+	62,  // 54: millrace.v1.EnterPresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	58,  // 55: millrace.v1.UpdatePresenceRequest.data:type_name -> millrace.v1.Payload
+	62,  // 56: millrace.v1.UpdatePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	62,  // 57: millrace.v1.LeavePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	51,  // 58: millrace.v1.ChannelPosition.position:type_name -> millrace.v1.Position
+	35,  // 59: millrace.v1.GetPositionsResponse.positions:type_name -> millrace.v1.ChannelPosition
+	56,  // 60: millrace.v1.RefreshTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	52,  // 61: millrace.v1.CreateTicketRequest.ttl:type_name -> google.protobuf.Duration
+	56,  // 62: millrace.v1.CreateTicketResponse.expire_time:type_name -> google.protobuf.Timestamp
+	56,  // 63: millrace.v1.GetServerInfoResponse.time:type_name -> google.protobuf.Timestamp
+	43,  // 64: millrace.v1.GetServerInfoResponse.limits:type_name -> millrace.v1.ServerLimits
+	14,  // 65: millrace.v1.Command.update_subscription:type_name -> millrace.v1.UpdateSubscriptionRequest
+	16,  // 66: millrace.v1.Command.publish:type_name -> millrace.v1.PublishRequest
+	19,  // 67: millrace.v1.Command.publish_batch:type_name -> millrace.v1.PublishBatchRequest
+	22,  // 68: millrace.v1.Command.history:type_name -> millrace.v1.HistoryRequest
+	24,  // 69: millrace.v1.Command.presence:type_name -> millrace.v1.PresenceRequest
+	28,  // 70: millrace.v1.Command.enter_presence:type_name -> millrace.v1.EnterPresenceRequest
+	30,  // 71: millrace.v1.Command.update_presence:type_name -> millrace.v1.UpdatePresenceRequest
+	32,  // 72: millrace.v1.Command.leave_presence:type_name -> millrace.v1.LeavePresenceRequest
+	34,  // 73: millrace.v1.Command.get_positions:type_name -> millrace.v1.GetPositionsRequest
+	41,  // 74: millrace.v1.Command.get_server_info:type_name -> millrace.v1.GetServerInfoRequest
+	45,  // 75: millrace.v1.Command.ping:type_name -> millrace.v1.Ping
+	37,  // 76: millrace.v1.Command.refresh_token:type_name -> millrace.v1.RefreshTokenRequest
+	48,  // 77: millrace.v1.Reply.error:type_name -> millrace.v1.CommandError
+	15,  // 78: millrace.v1.Reply.update_subscription:type_name -> millrace.v1.UpdateSubscriptionResponse
+	18,  // 79: millrace.v1.Reply.publish:type_name -> millrace.v1.PublishResponse
+	20,  // 80: millrace.v1.Reply.publish_batch:type_name -> millrace.v1.PublishBatchResponse
+	23,  // 81: millrace.v1.Reply.history:type_name -> millrace.v1.HistoryResponse
+	25,  // 82: millrace.v1.Reply.presence:type_name -> millrace.v1.PresenceResponse
+	29,  // 83: millrace.v1.Reply.enter_presence:type_name -> millrace.v1.EnterPresenceResponse
+	31,  // 84: millrace.v1.Reply.update_presence:type_name -> millrace.v1.UpdatePresenceResponse
+	33,  // 85: millrace.v1.Reply.leave_presence:type_name -> millrace.v1.LeavePresenceResponse
+	36,  // 86: millrace.v1.Reply.get_positions:type_name -> millrace.v1.GetPositionsResponse
+	42,  // 87: millrace.v1.Reply.get_server_info:type_name -> millrace.v1.GetServerInfoResponse
+	47,  // 88: millrace.v1.Reply.pong:type_name -> millrace.v1.Pong
+	38,  // 89: millrace.v1.Reply.refresh_token:type_name -> millrace.v1.RefreshTokenResponse
+	57,  // 90: millrace.v1.CommandError.info:type_name -> millrace.v1.ErrorInfo
+	6,   // 91: millrace.v1.RealtimeService.Subscribe:input_type -> millrace.v1.SubscribeRequest
+	14,  // 92: millrace.v1.RealtimeService.UpdateSubscription:input_type -> millrace.v1.UpdateSubscriptionRequest
+	16,  // 93: millrace.v1.RealtimeService.Publish:input_type -> millrace.v1.PublishRequest
+	19,  // 94: millrace.v1.RealtimeService.PublishBatch:input_type -> millrace.v1.PublishBatchRequest
+	22,  // 95: millrace.v1.RealtimeService.History:input_type -> millrace.v1.HistoryRequest
+	24,  // 96: millrace.v1.RealtimeService.Presence:input_type -> millrace.v1.PresenceRequest
+	26,  // 97: millrace.v1.RealtimeService.WatchPresence:input_type -> millrace.v1.WatchPresenceRequest
+	28,  // 98: millrace.v1.RealtimeService.EnterPresence:input_type -> millrace.v1.EnterPresenceRequest
+	30,  // 99: millrace.v1.RealtimeService.UpdatePresence:input_type -> millrace.v1.UpdatePresenceRequest
+	32,  // 100: millrace.v1.RealtimeService.LeavePresence:input_type -> millrace.v1.LeavePresenceRequest
+	34,  // 101: millrace.v1.RealtimeService.GetPositions:input_type -> millrace.v1.GetPositionsRequest
+	37,  // 102: millrace.v1.RealtimeService.RefreshToken:input_type -> millrace.v1.RefreshTokenRequest
+	39,  // 103: millrace.v1.RealtimeService.CreateTicket:input_type -> millrace.v1.CreateTicketRequest
+	41,  // 104: millrace.v1.RealtimeService.GetServerInfo:input_type -> millrace.v1.GetServerInfoRequest
+	7,   // 105: millrace.v1.RealtimeService.Subscribe:output_type -> millrace.v1.SubscribeResponse
+	15,  // 106: millrace.v1.RealtimeService.UpdateSubscription:output_type -> millrace.v1.UpdateSubscriptionResponse
+	18,  // 107: millrace.v1.RealtimeService.Publish:output_type -> millrace.v1.PublishResponse
+	20,  // 108: millrace.v1.RealtimeService.PublishBatch:output_type -> millrace.v1.PublishBatchResponse
+	23,  // 109: millrace.v1.RealtimeService.History:output_type -> millrace.v1.HistoryResponse
+	25,  // 110: millrace.v1.RealtimeService.Presence:output_type -> millrace.v1.PresenceResponse
+	27,  // 111: millrace.v1.RealtimeService.WatchPresence:output_type -> millrace.v1.WatchPresenceResponse
+	29,  // 112: millrace.v1.RealtimeService.EnterPresence:output_type -> millrace.v1.EnterPresenceResponse
+	31,  // 113: millrace.v1.RealtimeService.UpdatePresence:output_type -> millrace.v1.UpdatePresenceResponse
+	33,  // 114: millrace.v1.RealtimeService.LeavePresence:output_type -> millrace.v1.LeavePresenceResponse
+	36,  // 115: millrace.v1.RealtimeService.GetPositions:output_type -> millrace.v1.GetPositionsResponse
+	38,  // 116: millrace.v1.RealtimeService.RefreshToken:output_type -> millrace.v1.RefreshTokenResponse
+	40,  // 117: millrace.v1.RealtimeService.CreateTicket:output_type -> millrace.v1.CreateTicketResponse
+	42,  // 118: millrace.v1.RealtimeService.GetServerInfo:output_type -> millrace.v1.GetServerInfoResponse
+	105, // [105:119] is the sub-list for method output_type
+	91,  // [91:105] is the sub-list for method input_type
+	91,  // [91:91] is the sub-list for extension type_name
+	91,  // [91:91] is the sub-list for extension extendee
+	0,   // [0:91] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_realtime_service_proto_init() }

@@ -132,7 +132,7 @@ export function createSubscription(
     if (watched !== watchers.size > 0) dirty();
   }
 
-  /** A place of the pattern itself stands for all that it has seen. */
+  /** A place of the pattern itself stands for all that it has seen, but for what is further. */
   function move(of: string, to: Position | undefined): void {
     if (of === name) {
       position = to ?? position;
@@ -186,6 +186,7 @@ export function createSubscription(
         const at = { offset: notice.offset, epoch: notice.epoch };
         move(notice.for, at);
         if (notice.for !== name) seen.set(notice.for, at);
+        for (const [channel, further] of Object.entries(notice.seen ?? {})) seen.set(channel, further);
       } else if (notice.type === 'gap') {
         move(notice.for, notice.position);
         gaps.emit({

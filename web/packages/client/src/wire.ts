@@ -175,7 +175,13 @@ export type Notice = { readonly id?: number | undefined } & (
       readonly requested?: Position | undefined;
       readonly position?: Position | undefined;
     }
-  | { readonly type: 'checkpoint'; readonly for: string; readonly offset: number; readonly epoch: string }
+  | {
+      readonly type: 'checkpoint';
+      readonly for: string;
+      readonly offset: number;
+      readonly epoch: string;
+      readonly seen?: Readonly<Record<string, Position>> | undefined;
+    }
   | { readonly type: 'pong' }
   | ({ readonly type: 'error' } & ErrorBody)
 );

@@ -242,8 +242,8 @@ describe('subscribing', () => {
     await settle();
     confirm(transport.link(), 'chat.*', 4);
     transport.link().send(message('chat.a', 1), message('chat.b', 2));
-    transport.link().send({ type: 'checkpoint', for: 'chat.*', offset: 9, epoch: 'e' });
-    transport.link().send({ type: 'checkpoint', for: 'chat.b', offset: 2, epoch: 'e' });
+    const seen = { 'chat.b': { offset: 2, epoch: 'e' } };
+    transport.link().send({ type: 'checkpoint', for: 'chat.*', offset: 9, epoch: 'e', seen });
     await reconnected();
     expect(transport.link().of('subscribe')[0]).toMatchObject({
       since: { offset: 9, epoch: 'e' },

@@ -58,6 +58,11 @@ export interface ProtoError {
   readonly position?: ProtoPosition;
 }
 
+interface ProtoPlace {
+  readonly channel: string;
+  readonly position?: ProtoPosition;
+}
+
 interface ProtoMember {
   readonly user?: string;
   readonly data?: ProtoPayload;
@@ -86,7 +91,11 @@ export interface ProtoItem {
     readonly requested?: ProtoPosition;
     readonly position?: ProtoPosition;
   };
-  readonly checkpoint?: { readonly channel: string; readonly position?: ProtoPosition };
+  readonly checkpoint?: {
+    readonly channel: string;
+    readonly position?: ProtoPosition;
+    readonly seen?: readonly ProtoPlace[];
+  };
   readonly presenceSnapshot?: ProtoPresence;
   readonly presenceChanges?: ProtoPresence;
 }
@@ -97,7 +106,7 @@ export interface ProtoAnswer extends Partial<Omit<ProtoPresence, 'channel' | 've
   readonly duplicate?: boolean;
   readonly messages?: readonly ProtoMessage[];
   readonly version?: NonNullable<ProtoPresence['version']>;
-  readonly positions?: readonly { readonly channel: string; readonly position?: ProtoPosition }[];
+  readonly positions?: readonly ProtoPlace[];
   readonly cursor?: string;
   readonly subscribed?: readonly { readonly channel: string }[];
   readonly errors?: readonly ProtoError[];
@@ -108,6 +117,10 @@ const start: Position = { offset: 0, epoch: '' };
 
 function position(p: ProtoPosition | undefined): Position | undefined {
   return p && { offset: Number(p.offset ?? 0), epoch: p.epoch ?? '' };
+}
+
+function positions(of: readonly ProtoPlace[]): Record<string, Position> {
+  return Object.fromEntries(of.map((p) => [p.channel, position(p.position) ?? start]));
 }
 
 function data(p: ProtoPayload = {}): Pick<Delivery, 'data' | 'encoding' | 'contentType'> {
@@ -191,7 +204,10 @@ export function framesOf(item: ProtoItem): Frame[] {
       { type: 'gap', for: gap.channel, reason, requested: position(gap.requested), position: position(gap.position) },
     ];
   }
-  if (checkpoint) return [{ type: 'checkpoint', for: checkpoint.channel, ...(position(checkpoint.position) ?? start) }];
+  if (checkpoint) {
+    const { channel, position: at, seen } = checkpoint;
+    return [{ type: 'checkpoint', for: channel, ...(position(at) ?? start), seen: seen && positions(seen) }];
+  }
   if (presenceSnapshot) return [presence({ members: [], ...presenceSnapshot })];
   if (presenceChanges) return [presence({ changes: [], ...presenceChanges })];
   return [];
@@ -304,7 +320,7 @@ export function callOf(command: Command): Call | undefined {
         notice: (a) => ({
           type: 'positions',
           cursor: a.cursor ?? '',
-          positions: Object.fromEntries((a.positions ?? []).map((p) => [p.channel, position(p.position) ?? start])),
+          positions: positions(a.positions ?? []),
         }),
       };
     case 'subscribe':
