@@ -37,6 +37,11 @@ type client struct {
 	items []item
 	read  int // items that the test has looked at
 	err   error
+
+	// Of a sink.
+	attachment *service.Attachment
+	left       []*service.Frame // that were delivered and are not taken
+	gone       error            // why nothing is taken any more
 }
 
 // item is a frame that a client took.
@@ -67,29 +72,45 @@ func (n *node) openWith(token string, request *millracev1.SubscribeRequest) *cli
 
 // dial begins to open a session.
 func (n *node) dial(token string, request *millracev1.SubscribeRequest) *client {
-	if token == "" {
-		return n.dialWith(nil, request)
-	}
-	return n.dialWith(map[string]string{service.HeaderAuthorization: "Bearer " + token}, request)
+	return n.dialWith(bearer(token), request)
 }
 
 func (n *node) dialWith(headers map[string]string, request *millracev1.SubscribeRequest) *client {
+	return n.dialAs(headers, request, func(c *client) connect.ServerStream { return c })
+}
+
+// dialSink begins to open a session of a stream that never blocks.
+func (n *node) dialSink(token string, request *millracev1.SubscribeRequest) *client {
+	return n.dialAs(bearer(token), request, func(c *client) connect.ServerStream { return sink{c} })
+}
+
+func bearer(token string) map[string]string {
+	if token == "" {
+		return nil
+	}
+	return map[string]string{service.HeaderAuthorization: "Bearer " + token}
+}
+
+func (n *node) dialAs(headers map[string]string, request *millracev1.SubscribeRequest, stream func(*client) connect.ServerStream) *client {
 	ctx, hang := context.WithCancelCause(n.t.Context())
 	c := &client{
 		node: n, request: request, hang: hang, done: ctx.Done(),
 		begun: make(chan struct{}), over: make(chan struct{}), cut: make(chan struct{}),
 	}
-	ctx = service.WithCut(ctx, sync.OnceFunc(func() { close(c.cut) }))
+	ctx = service.WithCut(ctx, sync.OnceFunc(c.cutOff))
 	info := &connect.CallInfo{Protocol: "test"}
 	for name, value := range headers {
 		info.RequestHeader().Set(name, value)
 	}
 	n.calls.Go(func() {
-		defer close(c.over)
-		err := n.Server().Call(ctx, millracev1connect.RealtimeServiceSubscribeProcedure, info, c)
+		err := n.Server().Call(ctx, millracev1connect.RealtimeServiceSubscribeProcedure, info, stream(c))
+		if err == nil { // a sink, which is told the end
+			return
+		}
 		c.mu.Lock()
-		defer c.mu.Unlock()
 		c.err = err
+		c.mu.Unlock()
+		close(c.over)
 	})
 	return c
 }
@@ -148,15 +169,7 @@ func (c *client) Send(message any) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	number := 0
-	if len(c.items) == 0 {
-		close(c.begun)
-	} else {
-		number = c.items[len(c.items)-1].batch + 1
-	}
-	for _, frame := range batch.Frames {
-		c.items = append(c.items, item{frame, number, time.Now()})
-	}
+	c.keep(batch.Frames)
 	return nil
 }
 
@@ -176,6 +189,8 @@ func (c *client) wait(gate chan struct{}) error {
 		return errCut
 	case <-c.done:
 		return errLost
+	case <-c.node.down:
+		return errLost
 	}
 	return nil
 }
@@ -191,6 +206,11 @@ func (c *client) stall() {
 
 // goOn makes a client that was stalled take what there is.
 func (c *client) goOn() {
+	c.open()
+	c.drain(true)
+}
+
+func (c *client) open() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.gate != nil {
@@ -200,15 +220,34 @@ func (c *client) goOn() {
 }
 
 // lose is what happens to a client whose connection breaks.
-func (c *client) lose() {
-	c.hang(errLost)
+func (c *client) lose() { c.part(errLost) }
+
+// leave is what a client does that says so.
+func (c *client) leave() { c.part(service.ErrLeft) }
+
+func (c *client) part(reason error) {
+	c.hang(reason)
+	c.detach(reason)
 	<-c.over
 }
 
-// leave is what a client does that says so.
-func (c *client) leave() {
-	c.hang(service.ErrLeft)
-	<-c.over
+// cutOff is what the server's watchdog does to a client that takes nothing.
+func (c *client) cutOff() {
+	close(c.cut)
+	c.detach(errCut)
+}
+
+// detach ends a sink.
+func (c *client) detach(reason error) {
+	c.mu.Lock()
+	attachment := c.attachment
+	c.gone = reason
+	c.mu.Unlock()
+	if attachment != nil {
+		attachment.Leave(reason)
+		c.open()
+		c.drain(false)
+	}
 }
 
 // all is what the client has taken.
@@ -216,6 +255,13 @@ func (c *client) all() []item {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.items)
+}
+
+// after is what the client has taken after its first n items.
+func (c *client) after(n int) []item {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.items[n:])
 }
 
 // fresh is what the client has taken since it was last asked, once nothing moves.

@@ -27,6 +27,7 @@ type node struct {
 	rpc   millracev1connect.RealtimeServiceClient
 	admin millracev1connect.AdminServiceClient
 	calls sync.WaitGroup // streams that are open
+	down  chan struct{}  // closed when clients that are stalled lose their connections
 }
 
 // start starts a node where everybody may do everything, unless config says
@@ -38,7 +39,7 @@ func start(tb testing.TB, config service.Config) *node {
 
 func startOn(tb testing.TB, open engine.Open, config service.Config) *node {
 	tb.Helper()
-	n := &node{t: tb, keys: auth.Keys{
+	n := &node{t: tb, down: make(chan struct{}), keys: auth.Keys{
 		Secret:    []byte(strings.Repeat("secret", 6)),
 		APIKeys:   []string{"an-administrators-key"},
 		Anonymous: []auth.Grant{auth.Everything},
@@ -61,6 +62,11 @@ func startOn(tb testing.TB, open engine.Open, config service.Config) *node {
 func (n *node) close() {
 	if err := n.Close(); err != nil {
 		n.t.Error(err)
+	}
+	select {
+	case <-n.down: // already
+	default:
+		close(n.down)
 	}
 	n.calls.Wait()
 }

@@ -96,6 +96,25 @@ func TestS6OfABatchOnlyTheLatestMessageOfEachKeyIsSent(t *testing.T) {
 	})
 }
 
+func TestS6KeysOfSeveralChannelsAreSeveral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, slowConfig(1000))
+		c := n.subscribe(&millracev1.Subscription{Channel: "*", MinInterval: seconds(1), LatestPerKey: true})
+		n.publish("c", "at once")
+		c.takes("subscribed */0", "c/1 at once")
+		for _, channel := range []string{"a", "b", "a", "b"} {
+			request := keyed("x", "")
+			request.Channel = channel
+			n.send(request)
+		}
+		typing := keyed("x", "typing")
+		typing.Ephemeral = true
+		n.send(typing)
+		time.Sleep(time.Second)
+		c.takes("a/2", "b/2", "a/- typing")
+	})
+}
+
 func TestS7AFilterChoosesByTypeAndHeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, slowConfig(1000))

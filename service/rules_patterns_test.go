@@ -125,6 +125,22 @@ func TestD12APatternOfAnotherEpochIsAGap(t *testing.T) {
 	})
 }
 
+func TestD12APositionThatCannotBeIsAGapOfItsChannel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, keeping(10))
+		n.publish("a.x", "1", "2")
+		n.publish("a.y", "1")
+		n.publish("b", "1")
+		from := opened(n.subscribe(to("a.*")))
+		other := &millracev1.ChannelPosition{Channel: "a.y", Position: &millracev1.Position{Offset: 1, Epoch: "other"}}
+		c := n.subscribe(resuming(from, n.seen("a.x", 5), other, n.seen("b", 0), n.seen("a.never", 0)))
+		c.takes("subscribed a.*/4 resumed", "gap a.x 5..2 DIVERGED", "gap a.y 1..1 EPOCH_CHANGED")
+		n.publish("a.x", "3")
+		n.publish("a.y", "2")
+		c.takes("a.x/3 3", "a.y/2 2")
+	})
+}
+
 func TestD12ACursorHoldsAPatternAndItsChannels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, keeping(10))

@@ -57,7 +57,7 @@ func rooms(members int) service.Config {
 func TestP7TheWindowGrowsInLargeRooms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, rooms(10_000))
-		crowd := n.crowd("a", 1000)
+		crowd := n.crowd(1000)
 		time.Sleep(time.Second)
 		w := n.watch()
 		w.fresh()
@@ -71,8 +71,8 @@ func TestP7TheWindowGrowsInLargeRooms(t *testing.T) {
 	})
 }
 
-// crowd are sessions of as many users, present in a channel.
-func (n *node) crowd(channel string, size int) []*client {
+// crowd are sessions of as many users, present in channel a.
+func (n *node) crowd(size int) []*client {
 	n.t.Helper()
 	crowd := make([]*client, size)
 	for i := range crowd {
@@ -80,7 +80,7 @@ func (n *node) crowd(channel string, size int) []*client {
 	}
 	synctest.Wait()
 	for _, c := range crowd {
-		c.enter(channel, "0")
+		c.enter("a", "0")
 	}
 	return crowd
 }
@@ -88,7 +88,7 @@ func (n *node) crowd(channel string, size int) []*client {
 func TestP8InALargeRoomOnlyTheTotalIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, rooms(20))
-		w, crowd := n.watch(), n.crowd("a", 20)
+		w, crowd := n.watch(), n.crowd(20)
 		time.Sleep(window)
 		if got := w.believes(); len(got.members) != 20 || len(got.faults) > 0 {
 			t.Fatalf("believes %s, %q", got, got.faults)
@@ -131,7 +131,7 @@ func (c *client) takesWith(words ...string) {
 func TestP8TheListIsReadPageByPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, rooms(20))
-		n.crowd("a", 53)
+		n.crowd(53)
 		var users []string
 		request := &millracev1.PresenceRequest{Channel: "a", PageSize: 10}
 		for pages := 1; ; pages++ {
