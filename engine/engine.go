@@ -195,6 +195,13 @@ var (
 	// ErrProducerFenced answers an Append of a producer that a newer epoch of
 	// itself has replaced.
 	ErrProducerFenced = errors.New("producer was replaced by a newer epoch")
+	// ErrUnavailable answers a call while the place where channels live cannot be
+	// reached. Whether a message was appended is then not known: only a retry with
+	// its id, or its producer's number, tells.
+	ErrUnavailable = errors.New("engine cannot reach its channels")
+	// ErrOverloaded answers an Append to a channel that has too many waiting.
+	// Nothing was appended.
+	ErrOverloaded = errors.New("too many messages wait for the channel")
 	// ErrClosed answers every call after Close.
 	ErrClosed = errors.New("engine is closed")
 )
@@ -217,6 +224,10 @@ type Engine interface {
 	// Channels names the channels for which match is true and whose newest
 	// message has a Sequence greater than after.
 	Channels(ctx context.Context, match func(channel string) bool, after uint64) ([]string, error)
+	// Sync returns once this node has delivered, and its State and Read know, all
+	// that was acknowledged on any node before the call. Without it a node may be a
+	// moment behind what another one has told.
+	Sync(ctx context.Context) error
 	// Close ends all deliveries before it returns.
 	Close() error
 }

@@ -37,7 +37,7 @@ func (s *Service) openChannel(ctx context.Context, sub *subscription, request *m
 	sub.pace = newPace(request, s.rules.of(f.name).History)
 	s.hub.join(f.name, sub)
 	sub.goLive(always)
-	log, err := s.engine.State(ctx, f.name)
+	log, err := s.stateFor(ctx, request)
 	if err != nil {
 		sub.close()
 		return nil, nil, err
@@ -55,6 +55,20 @@ func (s *Service) openChannel(ctx context.Context, sub *subscription, request *m
 		sub.letGo() // the log comes first
 	}
 	return subscribed, gap, nil
+}
+
+// stateFor is where the channel of a request is. A position that is further in
+// the same log may come from another node, which knew of more.
+func (s *Service) stateFor(ctx context.Context, request *millracev1.Subscription) (engine.State, error) {
+	log, err := s.engine.State(ctx, request.GetChannel())
+	since := request.GetSince()
+	if err != nil || since.GetEpoch() != log.Epoch || since.GetOffset() <= log.Head {
+		return log, err
+	}
+	if err := s.engine.Sync(ctx); err != nil {
+		return engine.State{}, err
+	}
+	return s.engine.State(ctx, request.GetChannel())
 }
 
 // begin decides where the feed starts.

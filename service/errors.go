@@ -142,6 +142,10 @@ func asRefusal(err error) *refusal {
 		r = refuse(millracev1.ErrorReason_ERROR_REASON_SEQUENCE_MISMATCH, "producer.seq", "producer.seq: not the next number")
 	case errors.Is(err, engine.ErrProducerFenced):
 		r = refuse(millracev1.ErrorReason_ERROR_REASON_SEQUENCE_MISMATCH, "producer.epoch", "producer.epoch: a newer one has replaced it")
+	case errors.Is(err, engine.ErrUnavailable):
+		r = refuse(millracev1.ErrorReason_ERROR_REASON_UNAVAILABLE, "", "channels cannot be reached at the moment").retryAfter(time.Second)
+	case errors.Is(err, engine.ErrOverloaded):
+		r = refuse(millracev1.ErrorReason_ERROR_REASON_RATE_LIMITED, "channel", "too many messages wait to be stored in the channel").retryAfter(time.Second)
 	case errors.Is(err, engine.ErrClosed):
 		r = refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(time.Second)
 	default:

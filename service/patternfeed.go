@@ -43,10 +43,7 @@ func (s *Service) openPattern(ctx context.Context, sub *subscription, request *m
 	sub.selects = newSelection(sub, request.GetFilter())
 	sub.pace = newPace(request, engine.Retention{Messages: 1})
 	s.hub.join(f.pattern, sub)
-	if request.GetSince() == nil {
-		f.sub.goLive(always) // before the start is read, so that nothing falls between
-	}
-	now, err := s.engine.Sequence(ctx)
+	now, err := f.sequence(ctx, request)
 	if err != nil {
 		f.leave()
 		return nil, nil, err
@@ -64,6 +61,17 @@ func (s *Service) openPattern(ctx context.Context, sub *subscription, request *m
 	}
 	subscribed.Resumed = gap == nil
 	return subscribed, gap, nil
+}
+
+// sequence is where the pattern is. What a session has seen may come from another
+// node, which knew of more.
+func (f *patternFeed) sequence(ctx context.Context, request *millracev1.Subscription) (engine.Position, error) {
+	if request.GetSince() == nil {
+		f.sub.goLive(always) // before the start is read, so that nothing falls between
+	} else if err := f.service.engine.Sync(ctx); err != nil {
+		return engine.Position{}, err
+	}
+	return f.service.engine.Sequence(ctx)
 }
 
 // resume takes over where a session left off, unless sequences have begun anew.

@@ -45,6 +45,7 @@ func closedForAll(s *subject) {
 			_, err := s.Read(ctx, "closed", engine.ReadOptions{Limit: 1})
 			return err
 		},
+		"Sync":     func(ctx context.Context) error { return s.Sync(ctx) },
 		"Sequence": func(ctx context.Context) error { _, err := s.Sequence(ctx); return err },
 		"Channels": func(ctx context.Context) error {
 			_, err := s.Channels(ctx, func(string) bool { return true }, 0)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"millrace.dev/engine"
+	"millrace.dev/engine/internal/channellog"
 )
 
 // Options configure the engine. The zero value works.
@@ -99,30 +100,19 @@ func open(options Options, deliver engine.Deliver) *memory {
 
 // Append implements [engine.Engine].
 func (e *memory) Append(_ context.Context, m *engine.Message, options engine.AppendOptions) (engine.Receipt, error) {
-	content := fingerprint(m) // takes its time, so before the lock
+	content := channellog.Fingerprint(m) // takes its time, so before the lock
 	l, err := e.lock(m.Channel)
 	if err != nil {
 		return engine.Receipt{}, err
 	}
 	defer l.mu.Unlock()
-	now := l.used
-	l.expire(now)
-	l.forget(now, e.options)
-	if receipt, found, err := l.lookUp(m.ID, content); found {
+	if receipt, done, err := l.Check(m, content, options.Expect, l.used); done {
 		return receipt, err
 	}
-	if receipt, found, err := l.checkProducer(m); found {
-		return receipt, err
-	}
-	if options.Expect != nil && !l.isAt(*options.Expect) {
-		return engine.Receipt{Position: l.state().Position()}, engine.ErrPositionMismatch
-	}
-	m.PreviousSequence = l.newest.Load()
 	m.Sequence, m.Settled = e.sequence.begin()
 	defer e.sequence.end(m.Sequence)
-	l.push(m, options.Retention)
-	l.remember(m, content, now, e.options)
-	l.rememberProducer(m, now, e.options)
+	l.Append(m, content, options.Retention, l.used)
+	l.newest.Store(m.Sequence)
 	e.deliver(m)
 	return engine.Receipt{Position: m.Position}, nil
 }
@@ -146,8 +136,8 @@ func (e *memory) State(_ context.Context, channel string) (engine.State, error) 
 		return engine.State{}, err
 	}
 	defer l.mu.Unlock()
-	l.expire(l.used)
-	return l.state(), nil
+	l.Expire(l.used)
+	return l.State(), nil
 }
 
 // Read implements [engine.Engine].
@@ -157,8 +147,8 @@ func (e *memory) Read(_ context.Context, channel string, options engine.ReadOpti
 		return engine.Page{}, err
 	}
 	defer l.mu.Unlock()
-	l.expire(l.used)
-	return l.read(options, l.used), nil
+	l.Expire(l.used)
+	return l.Read(options, l.used), nil
 }
 
 // Sequence implements [engine.Engine].
@@ -186,6 +176,14 @@ func (e *memory) Channels(_ context.Context, match func(string) bool, after uint
 		return nil, engine.ErrClosed
 	}
 	return names, nil
+}
+
+// Sync implements [engine.Engine]: there is no other node.
+func (e *memory) Sync(context.Context) error {
+	if e.isClosed() {
+		return engine.ErrClosed
+	}
+	return nil
 }
 
 // Close implements [engine.Engine].
@@ -261,7 +259,7 @@ func (e *memory) find(channel string) (l *log, kept bool, err error) {
 	if l := s.logs[channel]; l != nil {
 		return l, true, nil
 	}
-	return s.newLog(hash), false, nil
+	return s.newLog(hash, e.options), false, nil
 }
 
 // keep returns the channel's log and makes it if there is none.
@@ -274,7 +272,7 @@ func (e *memory) keep(channel string) (*log, error) {
 	}
 	l := s.logs[channel]
 	if l == nil {
-		l = s.newLog(hash)
+		l = s.newLog(hash, e.options)
 		s.logs[strings.Clone(channel)] = l
 	}
 	return l, nil
@@ -286,12 +284,12 @@ func (e *memory) shard(channel string) (s *shard, hash uint64) {
 }
 
 // newLog makes the log that the next message of a channel begins.
-func (s *shard) newLog(hash uint64) *log {
+func (s *shard) newLog(hash uint64, options Options) *log {
 	epoch := s.epoch
 	if n := s.forgotten[hash]; n > 0 {
 		epoch += strconv.Itoa(n)
 	}
-	return &log{epoch: epoch, low: 1}
+	return &log{Log: channellog.New(epoch, 0, 0, channellog.Limits(options))}
 }
 
 // sweep frees what nobody asks for: expired messages, forgotten ids, and the
@@ -317,30 +315,28 @@ func (e *memory) sweepShard(s *shard, now time.Time) {
 	s.mu.RUnlock()
 	for name, l := range logs {
 		l.mu.Lock()
-		l.expire(now)
-		l.forget(now, e.options)
-		l.forgetProducers(now, e.options)
-		unused := l.isUnused(now, e.options)
+		l.Sweep(now)
+		unused := l.isUnused(now, e.options.StateTTL)
 		l.mu.Unlock()
 		if unused {
-			s.drop(name, maphash.String(e.seed, name), now, e.options)
+			s.drop(name, maphash.String(e.seed, name), now, e.options.StateTTL)
 		}
 	}
 }
 
 // drop removes a log that is still unused once both locks are held.
-func (s *shard) drop(name string, hash uint64, now time.Time, options Options) {
+func (s *shard) drop(name string, hash uint64, now time.Time, ttl time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.logs[name]
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.isUnused(now, options) {
+	if !l.isUnused(now, ttl) {
 		return
 	}
 	l.dropped = true
 	delete(s.logs, name)
-	if l.head == 0 {
+	if l.State().Head == 0 {
 		return
 	}
 	s.forgotten[hash]++

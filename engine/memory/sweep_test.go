@@ -168,34 +168,6 @@ func TestForgottenChannelsAreCountedUpToABound(t *testing.T) {
 	})
 }
 
-func TestIDsAreFreedAfterTheirWindow(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		e := start(t, ignore)
-		for i := range 20_000 {
-			appendOne(t, e, &engine.Message{Channel: "a", ID: strconv.Itoa(i)}, engine.Retention{})
-		}
-		l, err := e.lock("a")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids, order, room := len(l.ids), len(l.order), cap(l.order)
-		l.mu.Unlock()
-		if ids != 10_000 || order != 10_000 || room > 20_000 {
-			t.Errorf("%d ids are remembered, %d in line with room for %d", ids, order, room)
-		}
-		time.Sleep(6 * time.Minute)
-		l, err = e.lock("a")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.mu.Unlock()
-		if l.ids != nil || l.order != nil {
-			t.Errorf("%d ids are left", len(l.ids))
-		}
-	})
-}
-
 func TestExpiredMessagesAreFreedThoughNobodyAsks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -211,8 +183,8 @@ func TestExpiredMessagesAreFreedThoughNobodyAsks(t *testing.T) {
 		time.Sleep(12 * time.Minute)
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.ring != nil || l.kept() != 0 || l.head != 100 {
-			t.Errorf("%d messages are kept in a ring of %d, head %d", l.kept(), len(l.ring), l.head)
+		if !l.IsBare() || l.State().Head != 100 {
+			t.Errorf("a log that was swept is at %+v, bare %v", l.State(), l.IsBare())
 		}
 	})
 }
@@ -249,7 +221,7 @@ func TestALogThatIsUsedAgainIsNotDropped(t *testing.T) {
 	e := start(t, ignore)
 	appendOne(t, e, &engine.Message{Channel: "a"}, engine.Retention{})
 	s, hash := e.shard("a")
-	s.drop("a", hash, time.Now(), e.options) // the sweep that saw it unused
+	s.drop("a", hash, time.Now(), e.options.StateTTL) // the sweep that saw it unused
 	if n := e.logs(); n != 1 {
 		t.Errorf("%d logs are left, want 1", n)
 	}

@@ -43,12 +43,12 @@ var arrows = []arrow{
 	},
 	{
 		"engine/nats/...",
-		[]string{"engine", "engine/nats/...", "github.com/nats-io/..."},
+		[]string{"engine", "engine/nats/...", "engine/internal/...", "github.com/nats-io/...", "google.golang.org/protobuf/encoding/protowire"},
 		"an engine knows the contract and its own driver, so that one can take the place of another",
 	},
 	{
 		"engine/memory/...",
-		[]string{"engine", "engine/memory/..."},
+		[]string{"engine", "engine/memory/...", "engine/internal/..."},
 		"the default engine needs nothing but the standard library",
 	},
 	{

@@ -78,8 +78,9 @@ const (
 	ErrorReason_ERROR_REASON_EXPIRED ErrorReason = 19
 	// The server failed in a way that is no fault of the caller.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 20
-	// Something that the server needs for the answer does not answer. Come back
-	// after `retry_after`.
+	// Something that the server needs for the answer does not answer, such as the
+	// place where channels live. Come back after `retry_after`. Whether a message
+	// was published is then not known: publish it again with its id.
 	ErrorReason_ERROR_REASON_UNAVAILABLE ErrorReason = 21
 )
 

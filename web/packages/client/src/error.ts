@@ -22,6 +22,7 @@ const reasons = [
   'SEQUENCE_MISMATCH',
   'EXPIRED',
   'INTERNAL',
+  'UNAVAILABLE',
 ] as const;
 
 /** A reason of the server. */

@@ -1,4 +1,4 @@
-package memory
+package channellog
 
 import (
 	"bytes"
@@ -39,7 +39,7 @@ func randomProgram(seed uint64) []byte {
 }
 
 var (
-	testOptions    = Options{DedupWindow: 100 * time.Second, DedupIDs: 3, StateTTL: time.Hour}
+	testLimits     = Limits{DedupWindow: 100 * time.Second, DedupIDs: 3, StateTTL: time.Hour}
 	testRetentions = []engine.Retention{
 		{}, {Messages: 1}, {Messages: 3}, {Messages: 7, Age: 60 * time.Second}, {Messages: 40}, {Messages: 100, Age: 20 * time.Second},
 	}
@@ -49,7 +49,7 @@ var (
 // runProgram takes two bytes for a step: what to do, and with what.
 func runProgram(t *testing.T, program []byte) {
 	t.Helper()
-	l, m := &log{epoch: "e", low: 1}, &model{}
+	l, m := New("e", 0, 0, testLimits), &model{}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	keep := testRetentions[4]
 	for step := 0; step+1 < len(program); step += 2 {
@@ -60,7 +60,7 @@ func runProgram(t *testing.T, program []byte) {
 		case 1, 2:
 			now = now.Add(time.Duration(arg%64) * time.Second)
 		case 3:
-			l.forget(now, testOptions)
+			l.forget(now)
 			m.forget(now)
 		default:
 			runAppend(t, l, m, now, keep, arg)
@@ -69,7 +69,7 @@ func runProgram(t *testing.T, program []byte) {
 	}
 }
 
-func runAppend(t *testing.T, l *log, m *model, now time.Time, keep engine.Retention, arg int) {
+func runAppend(t *testing.T, l *Log, m *model, now time.Time, keep engine.Retention, arg int) {
 	t.Helper()
 	message := func() *engine.Message {
 		msg := &engine.Message{Time: now, TTL: testTTLs[arg%len(testTTLs)], Type: strconv.Itoa(arg / 128)}
@@ -86,26 +86,23 @@ func runAppend(t *testing.T, l *log, m *model, now time.Time, keep engine.Retent
 }
 
 // appendTo does to a log what Append does, and says what came of it.
-func appendTo(l *log, m *engine.Message, now time.Time, keep engine.Retention) string {
-	l.expire(now)
-	l.forget(now, testOptions)
-	content := fingerprint(m)
-	if receipt, found, err := l.lookUp(m.ID, content); found {
+func appendTo(l *Log, m *engine.Message, now time.Time, keep engine.Retention) string {
+	content := Fingerprint(m)
+	if receipt, done, err := l.Check(m, content, nil, now); done {
 		return fmt.Sprint(receipt.Position.Offset, receipt.Duplicate, err)
 	}
-	m.Sequence = l.newest.Load() + 1
-	l.push(m, keep)
-	l.remember(m, content, now, testOptions)
+	m.Sequence = l.sequence + 1
+	l.Append(m, content, keep, now)
 	return fmt.Sprint(m.Position.Offset, false, nil)
 }
 
 // compare checks all that can be seen of a log, and that its ring is no larger
 // than it must be.
-func compare(t *testing.T, l *log, m *model, now time.Time, arg int) {
+func compare(t *testing.T, l *Log, m *model, now time.Time, arg int) {
 	t.Helper()
-	l.expire(now)
+	l.Expire(now)
 	m.expire(now)
-	if l.head != m.head || l.kept() != len(m.kept) || l.low != m.low() || l.newest.Load() != m.head {
+	if l.head != m.head || l.kept() != len(m.kept) || l.low != m.low() || l.sequence != m.head {
 		t.Fatalf("the log keeps %d to %d, the model %d to %d", l.low, l.head, m.low(), m.head)
 	}
 	ttls := 0
@@ -136,7 +133,7 @@ func compare(t *testing.T, l *log, m *model, now time.Time, arg int) {
 	} else {
 		options.After = offset
 	}
-	comparePages(t, options, l.read(options, now), m.read(options, now))
+	comparePages(t, options, l.Read(options, now), m.read(options, now))
 }
 
 func comparePages(t *testing.T, options engine.ReadOptions, got, want engine.Page) {
@@ -193,13 +190,13 @@ func (m *model) append(msg *engine.Message, now time.Time, keep engine.Retention
 	m.kept = m.kept[max(0, len(m.kept)-keep.Messages):]
 	if msg.ID != "" {
 		m.ids = append(m.ids, modelID{msg.ID, msg.Type, m.head, now})
-		m.ids = m.ids[max(0, len(m.ids)-testOptions.DedupIDs):]
+		m.ids = m.ids[max(0, len(m.ids)-testLimits.DedupIDs):]
 	}
 	return fmt.Sprint(m.head, false, nil)
 }
 
 func (m *model) forget(now time.Time) {
-	m.ids = slices.DeleteFunc(m.ids, func(known modelID) bool { return now.Sub(known.time) >= testOptions.DedupWindow })
+	m.ids = slices.DeleteFunc(m.ids, func(known modelID) bool { return now.Sub(known.time) >= testLimits.DedupWindow })
 }
 
 func (m *model) expire(now time.Time) {
@@ -233,4 +230,34 @@ func (m *model) read(options engine.ReadOptions, now time.Time) (page engine.Pag
 		page.Messages, page.More = page.Messages[:options.Limit], true
 	}
 	return page
+}
+
+func TestIDsAreFreedAfterTheirWindow(t *testing.T) {
+	t.Parallel()
+	l := New("e", 0, 0, Limits{DedupWindow: 5 * time.Minute, DedupIDs: 10_000})
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for i := range 20_000 {
+		m := &engine.Message{ID: strconv.Itoa(i), Time: now}
+		l.Append(m, Fingerprint(m), engine.Retention{}, now)
+	}
+	if ids, order, room := len(l.ids), len(l.order), cap(l.order); ids != 10_000 || order != 10_000 || room > 20_000 {
+		t.Errorf("%d ids are remembered, %d in line with room for %d", ids, order, room)
+	}
+	l.Sweep(now.Add(6 * time.Minute))
+	if l.ids != nil || l.order != nil || !l.IsBare() {
+		t.Errorf("%d ids are left", len(l.ids))
+	}
+}
+
+func TestASweepFreesTheRing(t *testing.T) {
+	t.Parallel()
+	l := New("e", 0, 0, Limits{})
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for range 100 {
+		l.Append(&engine.Message{Time: now}, Digest{}, engine.Retention{Messages: 100, Age: time.Minute}, now)
+	}
+	l.Sweep(now.Add(2 * time.Minute))
+	if l.ring != nil || l.kept() != 0 || l.head != 100 {
+		t.Errorf("%d messages are kept in a ring of %d, head %d", l.kept(), len(l.ring), l.head)
+	}
 }

@@ -1,4 +1,4 @@
-package memory
+package channellog
 
 import (
 	"time"
@@ -16,7 +16,7 @@ type producer struct {
 
 // checkProducer decides whether m is the next of its producer. It returns found
 // for a message that was appended before.
-func (l *log) checkProducer(m *engine.Message) (receipt engine.Receipt, found bool, err error) {
+func (l *Log) checkProducer(m *engine.Message) (receipt engine.Receipt, found bool, err error) {
 	p := m.Producer
 	if p == nil {
 		return engine.Receipt{}, false, nil
@@ -41,14 +41,14 @@ func (l *log) checkProducer(m *engine.Message) (receipt engine.Receipt, found bo
 
 // rememberProducer keeps the number of the message just appended. A channel that
 // has too many producers forgets one that has been silent.
-func (l *log) rememberProducer(m *engine.Message, now time.Time, options Options) {
+func (l *Log) rememberProducer(m *engine.Message, now time.Time) {
 	if m.Producer == nil {
 		return
 	}
 	if l.producers == nil {
 		l.producers = map[string]producer{}
 	}
-	if _, known := l.producers[m.Producer.ID]; !known && len(l.producers) >= options.DedupIDs {
+	if _, known := l.producers[m.Producer.ID]; !known && len(l.producers) >= l.limits.DedupIDs {
 		l.forgetSilentProducer()
 	}
 	l.producers[m.Producer.ID] = producer{
@@ -59,7 +59,7 @@ func (l *log) rememberProducer(m *engine.Message, now time.Time, options Options
 // forgetSilentProducer forgets the one of a few that was silent longest. Looking
 // at all of them would let a publisher that is another one each time hold up the
 // channel.
-func (l *log) forgetSilentProducer() {
+func (l *Log) forgetSilentProducer() {
 	var silent string
 	looked := 0
 	for id, p := range l.producers {
@@ -76,9 +76,9 @@ func (l *log) forgetSilentProducer() {
 
 // forgetProducers drops those that have been silent for longer than state is
 // kept.
-func (l *log) forgetProducers(now time.Time, options Options) {
+func (l *Log) forgetProducers(now time.Time) {
 	for id, p := range l.producers {
-		if now.Sub(p.time) > options.StateTTL {
+		if now.Sub(p.time) > l.limits.StateTTL {
 			delete(l.producers, id)
 		}
 	}
