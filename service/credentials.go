@@ -127,9 +127,12 @@ func (s *Session) lose(key subKey, why *millracev1.ErrorInfo) {
 	}
 }
 
-// expel ends the session for a reason at once, also if its client does not read.
+// expel ends the session for a reason at once: what is pending is not sent any
+// more, and a client that does not read is not waited for. Either this sees that
+// something is being written, or who is about to write sees this.
 func (s *Session) expel(reason error) {
 	s.finish(reason)
+	s.expelled.Store(true)
 	if s.writing.Load() != 0 {
 		s.cut()
 	}

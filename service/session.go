@@ -32,6 +32,7 @@ type Session struct {
 
 	identity atomic.Pointer[auth.Identity] // see who
 	used     atomic.Int64                  // when the client last asked for something, in ns
+	expelled atomic.Bool                   // nothing but the end is sent any more
 
 	wake    chan struct{} // holds one token if there is something to read; for sessions with a goroutine
 	writer  *writer       // for those without

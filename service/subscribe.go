@@ -72,6 +72,9 @@ func (s *Session) run(ctx context.Context, send func(*Batch) error) error {
 		for len(frames) > 0 {
 			n := batchLen(frames)
 			s.writing.Store(time.Now().UnixNano())
+			if s.expelled.Load() {
+				return s.reason()
+			}
 			err := send(&Batch{Frames: frames[:n]})
 			s.writing.Store(0)
 			if err != nil {

@@ -207,6 +207,9 @@ func (s *Session) deliver(now time.Time) error {
 	s.due.Store(now.Add(s.untilDue()).UnixNano())
 	s.blocked.Store(true) // before, because Resume may come before Deliver returns
 	s.writing.Store(now.UnixNano())
+	if s.expelled.Load() {
+		return s.reason()
+	}
 	taken, err := s.sink.Deliver(s.batch.frames)
 	if taken {
 		s.blocked.Store(false)
