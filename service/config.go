@@ -65,14 +65,27 @@ var DefaultRule = Rule{
 
 // Limits bound what one caller can spend. A zero field has its default.
 type Limits struct {
-	PayloadBytes   int // of one message. Default 512 KiB
-	Channels       int // channels and patterns of one session. Default 512
-	BatchMessages  int // messages of one PublishBatch. Default 1,000
-	PendingBytes   int // undelivered bytes of one session. Default 1 MiB
-	ReplayMessages int // messages replayed to one subscription. Default 1,000,000
+	PayloadBytes int // of one message. Default 512 KiB
+	Channels     int // channels and patterns of one session. Default 512
+	// Sessions of one user, and from one address. Administrators are not
+	// counted. Default 256 and 10,000.
+	UserSessions, AddressSessions int
+	// Messages that one user may publish, and calls and commands that he may make,
+	// in a second; at once, those of two seconds. Who has no name is counted by
+	// address; administrators are not. Default 100 and 200.
+	PublishRate, CallRate int
+	BatchMessages         int // messages of one PublishBatch. Default 1,000
+	PendingBytes          int // undelivered bytes of one session. Default 1 MiB
+	ReplayMessages        int // messages replayed to one subscription. Default 1,000,000
 	// PatternChannels is how many channels a cursor names for one pattern before
 	// the position of the pattern moves past them. Default 32.
 	PatternChannels int
+	// MaxAge is how long a session lives: it then ends with EXPIRED, up to a tenth
+	// earlier, and resumes elsewhere. Default 24 h.
+	MaxAge time.Duration
+	// Idle is how long a session lives that has no subscription, is present
+	// nowhere and asks for nothing. Default 1 h.
+	Idle time.Duration
 	// Handshake is how long a client may take to say what it wants: the headers,
 	// the body of a request, the first frame. Default 10 s.
 	Handshake time.Duration
@@ -119,6 +132,12 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Authorizer.Cache, 5*time.Second)
 	setDefault(&c.Limits.PayloadBytes, 512<<10)
 	setDefault(&c.Limits.Channels, 512)
+	setDefault(&c.Limits.UserSessions, 256)
+	setDefault(&c.Limits.AddressSessions, 10_000)
+	setDefault(&c.Limits.PublishRate, 100)
+	setDefault(&c.Limits.CallRate, 200)
+	setDefault(&c.Limits.MaxAge, 24*time.Hour)
+	setDefault(&c.Limits.Idle, time.Hour)
 	setDefault(&c.Limits.BatchMessages, 1000)
 	setDefault(&c.Limits.PendingBytes, 1<<20)
 	setDefault(&c.Limits.ReplayMessages, 1_000_000)

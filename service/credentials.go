@@ -151,8 +151,8 @@ func (s *Service) CreateTicket(ctx context.Context, request *millracev1.CreateTi
 	if err := checkText("origin", request.GetOrigin(), maxMediaType); err != nil {
 		return nil, err
 	}
-	if n, limit := len(request.GetChannels()), s.config.Limits.Channels; n > limit {
-		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "channels", n, limit, "channels")
+	if err := s.checkCount("channels", len(request.GetChannels())); err != nil {
+		return nil, err
 	}
 	for _, name := range request.GetChannels() {
 		if err := checkName(auth.Subscribe, name); err != nil {

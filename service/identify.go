@@ -61,6 +61,18 @@ func WithScope(ctx context.Context, scope string) context.Context {
 	return context.WithValue(ctx, scopeKey{}, scope)
 }
 
+// account is what rates are counted for: the user, or the address of who has no
+// name. Empty for a caller within this process.
+func (c caller) account() string {
+	switch {
+	case c.identity.User != "":
+		return "user " + c.identity.User
+	case c.host != "":
+		return "address " + c.host
+	}
+	return ""
+}
+
 func callerOf(ctx context.Context) caller {
 	c, _ := ctx.Value(callerKey{}).(caller)
 	return c
@@ -85,6 +97,9 @@ func (s *Service) identify(next connect.ServerFunc) connect.ServerFunc {
 			if err := s.authenticate(ctx, &c); err != nil {
 				return err
 			}
+		}
+		if err := s.calls.spend(c); err != nil {
+			return err
 		}
 		return next(context.WithValue(ctx, callerKey{}, c), spec, stream)
 	}
@@ -123,7 +138,7 @@ func (s *Service) authenticateSession(token string, c *caller) error {
 	if err != nil {
 		return err
 	}
-	c.session, c.identity, c.scope = session, session.who(), session.scope
+	c.session, c.identity, c.scope, c.host = session, session.who(), session.scope, session.host
 	session.used.Store(time.Now().UnixNano())
 	if c.identity.Expired() {
 		return errExpired()

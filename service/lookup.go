@@ -124,8 +124,8 @@ func page[T any](all []T, key func(T) string, token string, size uint32) (items 
 
 // GetPositions implements the API.
 func (s *Service) GetPositions(ctx context.Context, request *millracev1.GetPositionsRequest) (*millracev1.GetPositionsResponse, error) {
-	if n, limit := len(request.GetChannels()), s.config.Limits.Channels; n > limit {
-		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "channels", n, limit, "channels")
+	if err := s.checkCount("channels", len(request.GetChannels())); err != nil {
+		return nil, err
 	}
 	response, cursor := &millracev1.GetPositionsResponse{}, &Cursor{}
 	for i, name := range request.GetChannels() {
@@ -167,6 +167,8 @@ func (s *Service) GetServerInfo(context.Context, *millracev1.GetServerInfoReques
 			MaxChannelBytes:   channel.MaxBytes,
 			MaxPendingBytes:   uint64(limits.PendingBytes),
 			MaxReplayMessages: uint64(limits.ReplayMessages),
+			MaxPublishRate:    uint32(limits.PublishRate),
+			MaxUserSessions:   uint32(limits.UserSessions),
 		},
 	}, nil
 }

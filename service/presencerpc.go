@@ -52,6 +52,9 @@ func (s *Service) WatchPresence(ctx context.Context, request *millracev1.WatchPr
 	if len(request.GetChannels()) == 0 {
 		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "channels", "channels: none given")
 	}
+	if err := s.checkCount("channels", len(request.GetChannels())); err != nil {
+		return err
+	}
 	session, err := s.openSession(ctx, &millracev1.SubscribeRequest{}, nil)
 	if err != nil {
 		return err

@@ -21,6 +21,9 @@ func (s *Service) Publish(ctx context.Context, request *millracev1.PublishReques
 	if err := s.allow(ctx, identity, auth.Publish, request.GetChannel()); err != nil {
 		return nil, err
 	}
+	if err := s.publishes.spend(callerOf(ctx)); err != nil {
+		return nil, asRefusal(err).on(request.GetChannel())
+	}
 	m, err := s.message(request)
 	if err != nil {
 		return nil, asRefusal(err).on(request.GetChannel())

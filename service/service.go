@@ -39,6 +39,8 @@ type Service struct {
 	health   *health
 	revoked  auth.Revocations
 	tickets  auth.Tickets
+	// How often each caller may publish, and call at all.
+	publishes, calls *rates
 	// authorizer is nil where nobody is asked.
 	authorizer *authorizer
 	server     *connect.Server
@@ -51,8 +53,9 @@ type Service struct {
 	sessions map[string]*Session // by token
 	lost     map[string]*remains // by token
 	draining error               // why no session is opened, once that is so
-	open     int                 // sessions that have not ended
-	idle     chan struct{}       // closed when draining and none is open
+	tally    tally
+	open     int           // sessions that have not ended
+	idle     chan struct{} // closed when draining and none is open
 }
 
 // New starts a node on an engine. The caller closes it.
@@ -70,6 +73,9 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 		hub:        newHub(),
 		sessions:   map[string]*Session{},
 		lost:       map[string]*remains{},
+		tally:      newTally(),
+		publishes:  newRates("limits.publish_rate", config.Limits.PublishRate),
+		calls:      newRates("limits.call_rate", config.Limits.CallRate),
 		idle:       make(chan struct{}),
 	}
 	s.presence = newPresence(s.rules, s.hub.deliver)
@@ -187,6 +193,9 @@ func (s *Service) register(session *Session) error {
 	if s.draining != nil {
 		return s.draining
 	}
+	if err := s.tally.add(session, s.config.Limits); err != nil {
+		return err
+	}
 	s.open++
 	s.sessions[session.token] = session
 	return nil
@@ -198,6 +207,7 @@ func (s *Service) unregister(session *Session) {
 	if s.sessions[session.token] == session {
 		delete(s.sessions, session.token)
 	}
+	s.tally.remove(session)
 	s.open--
 	if s.open == 0 && s.draining != nil {
 		close(s.idle)

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,8 @@ type Session struct {
 	service   *Service
 	protocol  string
 	scope     string
+	host      string    // of the peer, without the port
+	ends      time.Time // when it has lived too long
 	peer      string
 	client    string
 	started   time.Time
@@ -78,6 +81,7 @@ func newSession(s *Service, identity auth.Identity, heartbeat time.Duration) *Se
 	}
 	session.identity.Store(&identity)
 	session.used.Store(session.started.UnixNano())
+	session.ends = session.started.Add(ageOf(s.config.Limits.MaxAge))
 	return session
 }
 
@@ -438,7 +442,7 @@ func (s *Session) onTimer(now time.Time) error {
 			return nil
 		}
 	}
-	if err := s.overdue(now); err != nil {
+	if err := errors.Join(s.overdue(now), s.neglected(now)); err != nil {
 		return err
 	}
 	s.checkpoints(now)
@@ -467,15 +471,7 @@ func (s *Session) untilDue() time.Duration {
 	if expires := s.who().Expires; !expires.IsZero() {
 		d = min(d, max(time.Until(expires), 0))
 	}
-	return d
-}
-
-// overdue is why the session has to end, as time goes.
-func (s *Session) overdue(now time.Time) error {
-	if expires := s.who().Expires; !expires.IsZero() && !now.Before(expires) {
-		return errExpired()
-	}
-	return nil
+	return min(d, max(time.Until(s.ends), 0))
 }
 
 // enter makes the session present in a channel.

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -109,7 +110,7 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 	}
 	c := callerOf(ctx)
 	session := newSession(s, c.identity, heartbeat)
-	session.client, session.writer, session.scope = request.GetClient(), w, c.scope
+	session.client, session.writer, session.scope, session.host = request.GetClient(), w, c.scope, c.host
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {
 		session.protocol, session.peer = info.Protocol, info.PeerAddr
 	}
@@ -130,6 +131,9 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 // subscribeAll adds what the client asked for when it opened the session; all
 // or nothing.
 func (s *Session) subscribeAll(ctx context.Context, requests []*millracev1.Subscription, cursorText string) error {
+	if err := s.service.checkCount("subscriptions", len(requests)); err != nil {
+		return err
+	}
 	from, err := ParseCursor(cursorText)
 	if err != nil {
 		return err
@@ -185,6 +189,9 @@ func (s *Service) UpdateSubscription(ctx context.Context, request *millracev1.Up
 	}
 	from, err := ParseCursor(request.GetCursor())
 	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(s.checkCount("add", len(request.GetAdd())), s.checkCount("remove", len(request.GetRemove()))); err != nil {
 		return nil, err
 	}
 	response := &millracev1.UpdateSubscriptionResponse{}

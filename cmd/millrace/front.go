@@ -1,0 +1,233 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"millrace.dev/service"
+)
+
+// front is what stands before the routes: it finds out where a request really
+// comes from, and does not wait long for it.
+type front struct {
+	proxies   proxies
+	handshake time.Duration
+}
+
+func (f front) handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = f.proxies.client(r)
+		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+			r = r.WithContext(service.WithCertificate(r.Context(), r.TLS.PeerCertificates[0]))
+		}
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = newTimedBody(r.Body, http.NewResponseController(w), f.handshake)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// timedBody is a request's body that must come in time: all of it, or the first
+// message of a call that has more. After that the connection may be silent.
+type timedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	once    sync.Once
+}
+
+// firstMessage is as much as a call must send in time: more than what opens any
+// stream. A larger body is bounded by its size and read as it comes.
+func newTimedBody(body io.ReadCloser, control *http.ResponseController, limit time.Duration) *timedBody {
+	// Where a ResponseWriter has no deadlines there is nothing to do.
+	_ = control.SetReadDeadline(time.Now().Add(limit))
+	return &timedBody{ReadCloser: body, control: control}
+}
+
+// Read implements [io.Reader].
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.release()
+	}
+	return n, err
+}
+
+// Close implements [io.Closer].
+func (b *timedBody) Close() error {
+	b.release()
+	return b.ReadCloser.Close()
+}
+
+func (b *timedBody) release() {
+	b.once.Do(func() { _ = b.control.SetReadDeadline(time.Time{}) })
+}
+
+// proxies are the addresses that requests of others come from. What they say
+// about where a request is from is believed, and their connections are not
+// counted.
+type proxies []netip.Prefix
+
+func parseProxies(texts []string) (proxies, error) {
+	var all proxies
+	for _, text := range texts {
+		prefix, err := netip.ParsePrefix(text)
+		if addr, addrErr := netip.ParseAddr(text); addrErr == nil {
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither an address nor a network such as 10.0.0.0/8", text)
+		}
+		all = append(all, prefix.Masked())
+	}
+	return all, nil
+}
+
+func (p proxies) include(addr netip.Addr) bool {
+	for _, prefix := range p {
+		if prefix.Contains(addr.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// client is the address that a request comes from: the last that no proxy of ours
+// has. What is before that in the header, anybody may have written.
+func (p proxies) client(r *http.Request) string {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !p.include(peer.Addr()) {
+		return r.RemoteAddr
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		addr, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		peer = netip.AddrPortFrom(addr, 0)
+		if !p.include(addr) {
+			break
+		}
+	}
+	return peer.String()
+}
+
+// turnstile is a listener that lets at most so many connections in from one
+// address.
+type turnstile struct {
+	net.Listener
+	limit   int
+	proxies proxies
+
+	mu   sync.Mutex
+	from map[netip.Addr]int
+}
+
+func newTurnstile(listener net.Listener, limit int, trusted proxies) *turnstile {
+	return &turnstile{Listener: listener, limit: limit, proxies: trusted, from: map[netip.Addr]int{}}
+}
+
+// Accept implements [net.Listener].
+func (t *turnstile) Accept() (net.Conn, error) {
+	for {
+		conn, err := t.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		remote, err := netip.ParseAddrPort(conn.RemoteAddr().String())
+		addr := networkOf(remote.Addr())
+		if err != nil || t.proxies.include(remote.Addr()) {
+			return conn, nil
+		}
+		if t.enter(addr) {
+			return t.counted(conn, addr), nil
+		}
+		conn.Close() //nolint:errcheck // nobody was let in
+	}
+}
+
+// networkOf is what counts as one address: in IPv6 a client has a whole /64.
+func networkOf(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap()
+	if !addr.Is6() {
+		return addr
+	}
+	prefix, err := addr.WithZone("").Prefix(64)
+	if err != nil {
+		return addr
+	}
+	return prefix.Addr()
+}
+
+func (t *turnstile) enter(addr netip.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.from[addr] >= t.limit {
+		return false
+	}
+	t.from[addr]++
+	return true
+}
+
+func (t *turnstile) leave(addr netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.from[addr]--; t.from[addr] <= 0 {
+		delete(t.from, addr)
+	}
+}
+
+// counted is a connection that leaves when it is closed. It stays the TCP
+// connection that it is for who writes past the library.
+func (t *turnstile) counted(conn net.Conn, addr netip.Addr) net.Conn {
+	leave := sync.OnceFunc(func() { t.leave(addr) })
+	return &countedConn{Conn: conn, leave: leave}
+}
+
+type countedConn struct {
+	net.Conn
+	leave func()
+}
+
+// Close implements [net.Conn].
+func (c *countedConn) Close() error {
+	c.leave()
+	return c.Conn.Close()
+}
+
+// clientAuthorities are those whose client certificates are believed, nil for
+// none.
+func (c config) clientAuthorities() (*x509.CertPool, error) {
+	if c.ClientCA == "" {
+		return nil, nil //nolint:nilnil // none is configured
+	}
+	text, err := os.ReadFile(c.ClientCA)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, errors.New("no certificate in PEM")
+	}
+	return pool, nil
+}
+
+// tlsConfig asks for a client certificate where one can be believed, and requires
+// none: browsers come to the same port.
+func (c config) tlsConfig() (*tls.Config, error) {
+	pool, err := c.clientAuthorities()
+	if pool == nil || err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, ClientCAs: pool, ClientAuth: tls.VerifyClientCertIfGiven}, nil
+}
