@@ -84,7 +84,8 @@ func (t tally) add(s *Session, limits Limits) error {
 
 func (t tally) remove(s *Session) {
 	for key, counts := range map[string]map[string]int{s.who().User: t.users, s.host: t.hosts} {
-		if counts[key]--; counts[key] <= 0 {
+		counts[key]--
+		if counts[key] <= 0 {
 			delete(counts, key)
 		}
 	}

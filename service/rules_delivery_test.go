@@ -135,7 +135,9 @@ func TestD3AcknowledgedMeansPlacedAndReceived(t *testing.T) {
 func TestD3ASubscriptionThatWasSilentForDaysReceivesTheNextMessage(t *testing.T) {
 	for _, history := range []int{0, 10} {
 		synctest.Test(t, func(t *testing.T) {
-			n := start(t, keeping(history))
+			config := keeping(history)
+			config.Limits.MaxAge = 100 * time.Hour
+			n := start(t, config)
 			c := n.open(&millracev1.SubscribeRequest{HeartbeatInterval: seconds(300), Subscriptions: []*millracev1.Subscription{to("a"), to("*")}})
 			n.publish("a", "before")
 			time.Sleep(30 * time.Hour) // the engine forgets where the channel was

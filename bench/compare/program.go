@@ -25,7 +25,7 @@ const (
 var (
 	millrace = program{
 		name:   "millrace",
-		args:   []string{"serve", "--listen", "127.0.0.1:0", "--secret", secret, "--api-keys", apiKey, "--log-level", "warn"},
+		args:   []string{"serve", "--listen", "127.0.0.1:0", "--secret", secret, "--api-keys", apiKey, "--log-level", "warn", "--limits-user-sessions", "1000000"},
 		header: []load.Field{{Name: "authorization", Value: "Bearer " + apiKey}},
 	}
 	centrifuge = program{name: "centrifuge", collects: true}

@@ -1,15 +1,21 @@
 package main
 
 import (
+	"errors"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+
 	"millrace.dev/auth"
 	"millrace.dev/engine"
+	"millrace.dev/gen/millrace/v1/millracev1connect"
 	"millrace.dev/service"
 )
 
@@ -20,11 +26,21 @@ type config struct {
 	TLSCert string `yaml:"tls_cert"`
 	TLSKey  string `yaml:"tls_key"`
 
-	Open       bool         `yaml:"open"`
-	Secret     string       `yaml:"secret"`
-	SecretFile string       `yaml:"secret_file"`
-	APIKeys    []string     `yaml:"api_keys"`
-	Anonymous  []auth.Grant `yaml:"anonymous"`
+	Open           bool     `yaml:"open"`
+	Secret         string   `yaml:"secret"`
+	SecretFile     string   `yaml:"secret_file"`
+	PublicKeyFile  string   `yaml:"public_key_file"`
+	JWKSURL        string   `yaml:"jwks_url"`
+	Issuer         string   `yaml:"issuer"`
+	Audience       string   `yaml:"audience"`
+	APIKeys        []string `yaml:"api_keys"`
+	ClientCA       string   `yaml:"client_ca"`
+	TrustedProxies []string `yaml:"trusted_proxies"`
+
+	Anonymous     []auth.Grant `yaml:"anonymous"`
+	Authenticated []auth.Grant `yaml:"authenticated"`
+	Certificates  []auth.Grant `yaml:"certificates"`
+	Authorizer    authorizer   `yaml:"authorizer"`
 
 	Rules  []rule `yaml:"rules"`
 	Limits limits `yaml:"limits"`
@@ -50,6 +66,14 @@ type rule struct {
 	PresenceMembers int  `yaml:"presence_members"`
 	NoPresence      bool `yaml:"no_presence"`
 	NoPatterns      bool `yaml:"no_patterns"`
+	Inbox           bool `yaml:"inbox"`
+}
+
+// authorizer is the application that is asked where no grant decides.
+type authorizer struct {
+	URL     string        `yaml:"url"`
+	Timeout time.Duration `yaml:"timeout"`
+	Cache   time.Duration `yaml:"cache"`
 }
 
 type history struct {
@@ -60,10 +84,18 @@ type history struct {
 type limits struct {
 	PayloadBytes    int           `yaml:"payload_bytes"`
 	Channels        int           `yaml:"channels"`
+	UserSessions    int           `yaml:"user_sessions"`
+	AddressSessions int           `yaml:"address_sessions"`
+	Connections     int           `yaml:"address_connections"`
+	PublishRate     int           `yaml:"publish_rate"`
+	CallRate        int           `yaml:"call_rate"`
+	HeaderBytes     int           `yaml:"header_bytes"`
 	BatchMessages   int           `yaml:"batch_messages"`
 	PendingBytes    int           `yaml:"pending_bytes"`
 	ReplayMessages  int           `yaml:"replay_messages"`
 	PatternChannels int           `yaml:"pattern_channels"`
+	MaxAge          time.Duration `yaml:"max_age"`
+	Idle            time.Duration `yaml:"idle"`
 	Handshake       time.Duration `yaml:"handshake"`
 	Heartbeat       time.Duration `yaml:"heartbeat"`
 	WriteTimeout    time.Duration `yaml:"write_timeout"`
@@ -80,13 +112,24 @@ type logging struct {
 func defaultConfig() config {
 	return config{
 		Listen: "127.0.0.1:8080",
+		// What comes from this machine comes through a proxy, or from its owner.
+		TrustedProxies: []string{"127.0.0.0/8", "::1"},
+		Authorizer:     authorizer{Timeout: 2 * time.Second, Cache: 5 * time.Second},
 		Limits: limits{
 			PayloadBytes:    512 << 10,
 			Channels:        512,
+			UserSessions:    256,
+			AddressSessions: 10_000,
+			Connections:     1000,
+			PublishRate:     100,
+			CallRate:        200,
+			HeaderBytes:     32 << 10,
 			BatchMessages:   1000,
 			PendingBytes:    1 << 20,
 			ReplayMessages:  1_000_000,
 			PatternChannels: 32,
+			MaxAge:          24 * time.Hour,
+			Idle:            time.Hour,
 			Handshake:       10 * time.Second,
 			Heartbeat:       15 * time.Second,
 			WriteTimeout:    10 * time.Second,
@@ -101,7 +144,7 @@ func defaultConfig() config {
 
 // hasCredentials reports whether callers can prove who they are.
 func (c config) hasCredentials() bool {
-	return c.Secret != "" || c.SecretFile != "" || len(c.APIKeys) > 0
+	return c.Secret != "" || c.SecretFile != "" || c.PublicKeyFile != "" || c.JWKSURL != "" || c.ClientCA != "" || len(c.APIKeys) > 0
 }
 
 // isLoopback reports whether only this machine can reach the address.
@@ -130,8 +173,45 @@ func (c config) authenticator() (auth.Authenticator, error) {
 	if !c.hasCredentials() {
 		return auth.Open{}, nil
 	}
-	secret, err := c.secret()
-	return auth.Keys{Secret: secret, APIKeys: c.APIKeys, Anonymous: c.Anonymous}, err
+	return c.keys()
+}
+
+// keys are what callers prove with who they are.
+func (c config) keys() (auth.Keys, error) {
+	keys := auth.Keys{
+		Issuer: c.Issuer, Audience: c.Audience, APIKeys: c.APIKeys,
+		Anonymous: c.Anonymous, Authenticated: c.Authenticated, Certificates: c.Certificates,
+	}
+	var err1, err2 error
+	keys.Secret, err1 = c.secret()
+	if c.PublicKeyFile != "" {
+		keys.Public, err2 = readPublicKeys(c.PublicKeyFile)
+	}
+	if c.JWKSURL != "" {
+		keys.JWKS = auth.NewJWKS(c.JWKSURL, nil)
+	}
+	return keys, errors.Join(err1, err2)
+}
+
+func readPublicKeys(file string) ([]auth.PublicKey, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return auth.ParsePublicKeys(text)
+}
+
+// authorizer is the client of the application that is asked.
+func (c config) authorizer() service.Authorizer {
+	if c.Authorizer.URL == "" {
+		return service.Authorizer{}
+	}
+	client := connect.NewClient(connecthttp.NewTransport(&http.Client{}, c.Authorizer.URL))
+	return service.Authorizer{
+		Client:  millracev1connect.NewAuthorizerServiceClient(client),
+		Timeout: c.Authorizer.Timeout,
+		Cache:   c.Authorizer.Cache,
+	}
 }
 
 // presenceRule is for the rooms of existing clients, which are told who comes
@@ -156,6 +236,7 @@ func (c config) serviceRules() []service.Rule {
 			PresenceMembers: r.PresenceMembers,
 			NoPresence:      r.NoPresence,
 			NoPatterns:      r.NoPatterns,
+			Inbox:           r.Inbox,
 		})
 	}
 	return rules
@@ -172,10 +253,16 @@ func (l limits) service() service.Limits {
 	return service.Limits{
 		PayloadBytes:    l.PayloadBytes,
 		Channels:        l.Channels,
+		UserSessions:    l.UserSessions,
+		AddressSessions: l.AddressSessions,
+		PublishRate:     l.PublishRate,
+		CallRate:        l.CallRate,
 		BatchMessages:   l.BatchMessages,
 		PendingBytes:    l.PendingBytes,
 		ReplayMessages:  l.ReplayMessages,
 		PatternChannels: l.PatternChannels,
+		MaxAge:          l.MaxAge,
+		Idle:            l.Idle,
 		Handshake:       l.Handshake,
 		Heartbeat:       l.Heartbeat,
 		WriteTimeout:    l.WriteTimeout,

@@ -58,6 +58,8 @@ func TestAFlagCountsBeforeAVariableBeforeTheFileBeforeTheDefault(t *testing.T) {
 func TestEverySettingIsAFlagAVariableAndAKey(t *testing.T) {
 	values := map[string]string{
 		"tls_cert": "", "tls_key": "", "open": "true", "secret": "", "secret_file": "", "api_keys": "", "anonymous": "",
+		"public_key_file": "", "client_ca": "", "authenticated": "", "certificates": "",
+		"jwks_url": "https://a.example/keys", "authorizer.url": "http://127.0.0.1:9", "trusted_proxies": "10.0.0.0/8,::1",
 		"listen": "127.0.0.1:9", "log.level": "debug", "log.format": "json", "drain_window": "7s",
 		"rules": "[{pattern: a.>, no_presence: true}]", "join": "{/ws/a: [b]}", "origins": "https://a.example,https://b.example",
 		"ws_paths": "/ws,/socket", "sse_paths": "/stream", "sse_channels": "a,b",
@@ -200,7 +202,7 @@ func TestServeRefusesToBeOpenToOthersUnlessToldTo(t *testing.T) {
 				return
 			}
 			r := call(t, "", append([]string{"serve"}, test.args...)...)
-			if r.code != exitFailure || !strings.Contains(r.stderr, "Set secret, secret_file or api_keys") || !strings.Contains(r.stderr, "--open") {
+			if r.code != exitFailure || !strings.Contains(r.stderr, "Set secret, secret_file, public_key_file, jwks_url, client_ca or api_keys") || !strings.Contains(r.stderr, "--open") {
 				t.Errorf("serve: exit code %d: %s", r.code, r.stderr)
 			}
 		})

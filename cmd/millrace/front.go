@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,27 +38,34 @@ func (f front) handler(next http.Handler) http.Handler {
 	})
 }
 
-// timedBody is a request's body that must come in time: all of it, or the first
-// message of a call that has more. After that the connection may be silent.
+// minBodyRate is how fast a body must come, in bytes a second, once its time is
+// over: that of a bad mobile connection.
+const minBodyRate = 8 << 10
+
+// timedBody is a request's body that must come in time. What has come extends it,
+// so that a large body may take longer and a trickle may not.
 type timedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
-	once    sync.Once
+	until   time.Time
+	done    bool
 }
 
-// firstMessage is as much as a call must send in time: more than what opens any
-// stream. A larger body is bounded by its size and read as it comes.
 func newTimedBody(body io.ReadCloser, control *http.ResponseController, limit time.Duration) *timedBody {
-	// Where a ResponseWriter has no deadlines there is nothing to do.
-	_ = control.SetReadDeadline(time.Now().Add(limit))
-	return &timedBody{ReadCloser: body, control: control}
+	b := &timedBody{ReadCloser: body, control: control, until: time.Now().Add(limit)}
+	b.set(b.until)
+	return b
 }
 
 // Read implements [io.Reader].
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	switch {
+	case err != nil:
 		b.release()
+	case n > 0 && !b.done:
+		b.until = b.until.Add(time.Duration(n) * time.Second / minBodyRate)
+		b.set(b.until)
 	}
 	return n, err
 }
@@ -68,9 +76,16 @@ func (b *timedBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
+// release lets the connection be silent: nothing more is expected.
 func (b *timedBody) release() {
-	b.once.Do(func() { _ = b.control.SetReadDeadline(time.Time{}) })
+	if !b.done {
+		b.done = true
+		b.set(time.Time{})
+	}
 }
+
+// set has no effect where a ResponseWriter knows no deadlines, as in tests.
+func (b *timedBody) set(deadline time.Time) { _ = b.control.SetReadDeadline(deadline) }
 
 // proxies are the addresses that requests of others come from. What they say
 // about where a request is from is believed, and their connections are not
@@ -109,8 +124,8 @@ func (p proxies) client(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		addr, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+	for _, hop := range slices.Backward(hops) {
+		addr, err := netip.ParseAddr(strings.TrimSpace(hop))
 		if err != nil {
 			break
 		}
@@ -144,16 +159,24 @@ func (t *turnstile) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		remote, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-		addr := networkOf(remote.Addr())
-		if err != nil || t.proxies.include(remote.Addr()) {
+		addr, counts := t.counts(conn.RemoteAddr())
+		switch {
+		case !counts:
 			return conn, nil
-		}
-		if t.enter(addr) {
+		case t.enter(addr):
 			return t.counted(conn, addr), nil
 		}
 		conn.Close() //nolint:errcheck // nobody was let in
 	}
+}
+
+// counts is what a connection is counted under, if it is.
+func (t *turnstile) counts(remote net.Addr) (netip.Addr, bool) {
+	addr, err := netip.ParseAddrPort(remote.String())
+	if err != nil || t.proxies.include(addr.Addr()) {
+		return netip.Addr{}, false
+	}
+	return networkOf(addr.Addr()), true
 }
 
 // networkOf is what counts as one address: in IPv6 a client has a whole /64.
@@ -182,18 +205,17 @@ func (t *turnstile) enter(addr netip.Addr) bool {
 func (t *turnstile) leave(addr netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.from[addr]--; t.from[addr] <= 0 {
+	t.from[addr]--
+	if t.from[addr] <= 0 {
 		delete(t.from, addr)
 	}
 }
 
-// counted is a connection that leaves when it is closed. It stays the TCP
-// connection that it is for who writes past the library.
 func (t *turnstile) counted(conn net.Conn, addr netip.Addr) net.Conn {
-	leave := sync.OnceFunc(func() { t.leave(addr) })
-	return &countedConn{Conn: conn, leave: leave}
+	return &countedConn{Conn: conn, leave: sync.OnceFunc(func() { t.leave(addr) })}
 }
 
+// countedConn is a connection that leaves when it is closed.
 type countedConn struct {
 	net.Conn
 	leave func()
@@ -204,6 +226,10 @@ func (c *countedConn) Close() error {
 	c.leave()
 	return c.Conn.Close()
 }
+
+// Unwrapped is the connection itself, for who sends past the library. Only the
+// outer one is closed.
+func (c *countedConn) Unwrapped() net.Conn { return c.Conn }
 
 // clientAuthorities are those whose client certificates are believed, nil for
 // none.

@@ -67,6 +67,14 @@ func (c config) credentialProblems() (found []problem) {
 	if c.SecretFile != "" {
 		path = "secret_file"
 	}
+	if c.PublicKeyFile != "" {
+		_, err := readPublicKeys(c.PublicKeyFile)
+		found = append(found, problems("public_key_file", err)...)
+	}
+	if c.ClientCA != "" {
+		_, err := c.clientAuthorities()
+		found = append(found, problems("client_ca", err)...)
+	}
 	secret, err := c.secret()
 	switch {
 	case c.Secret != "" && c.SecretFile != "":
@@ -84,11 +92,37 @@ func (c config) credentialProblems() (found []problem) {
 			found = append(found, problem{fmt.Sprintf("api_keys[%d]", i), "wants at least 16 bytes"})
 		}
 	}
-	return append(found, problems("anonymous", auth.CheckGrants(c.Anonymous))...)
+	return slices.Concat(found,
+		problems("anonymous", auth.CheckGrants(c.Anonymous)), problems("authenticated", auth.CheckGrants(c.Authenticated)),
+		problems("certificates", auth.CheckGrants(c.Certificates)), c.remoteProblems())
+}
+
+// remoteProblems are those of what is elsewhere: keys, the application, proxies.
+func (c config) remoteProblems() (found []problem) {
+	found = slices.Concat(urlProblems("jwks_url", c.JWKSURL), urlProblems("authorizer.url", c.Authorizer.URL))
+	if u, err := url.Parse(c.JWKSURL); err == nil && u.Scheme == "http" && !isLoopbackHost(u.Hostname()) {
+		found = append(found, problem{"jwks_url", "wants https: whoever is on the way could put his own keys in"})
+	}
+	if c.ClientCA != "" && c.TLSCert == "" {
+		found = append(found, problem{"client_ca", "needs tls_cert and tls_key: certificates are shown in the handshake of TLS"})
+	}
+	if c.Authorizer.Timeout <= 0 || c.Authorizer.Cache <= 0 {
+		found = append(found, problem{"authorizer", "timeout and cache must be more than 0"})
+	}
+	_, err := parseProxies(c.TrustedProxies)
+	return append(found, problems("trusted_proxies", err)...)
+}
+
+func urlProblems(path, text string) []problem {
+	u, err := url.Parse(text)
+	if text != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		return []problem{{path, "wants a URL such as https://app.example.com"}}
+	}
+	return nil
 }
 
 const refusesToBeOpen = "anybody who reaches %s could read and publish everything. " +
-	"Set secret, secret_file or api_keys; or listen on 127.0.0.1; or, if it is meant, set open (--open)"
+	"Set secret, secret_file, public_key_file, jwks_url, client_ca or api_keys; or listen on 127.0.0.1; or, if it is meant, set open (--open)"
 
 // exposureProblems refuse to serve the world without knowing that it is meant.
 func (c config) exposureProblems() []problem {
@@ -96,7 +130,7 @@ func (c config) exposureProblems() []problem {
 	case c.Open && c.hasCredentials():
 		return []problem{{"open", "contradicts credentials: everybody would be let in with or without them"}}
 	case len(c.Anonymous) > 0 && !c.hasCredentials():
-		return []problem{{"anonymous", "needs secret, secret_file or api_keys: without them everything is allowed anyway"}}
+		return []problem{{"anonymous", "needs secret, secret_file, public_key_file, jwks_url, client_ca or api_keys: without them everything is allowed anyway"}}
 	case !c.Open && !c.hasCredentials() && !c.isLoopback():
 		return []problem{{"listen", fmt.Sprintf(refusesToBeOpen, c.Listen)}}
 	}

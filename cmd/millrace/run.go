@@ -48,7 +48,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		serveCommand(), publishCommand(), subscribeCommand(), historyCommand(),
-		presenceCommand(), tokenCommand(), configCommand(), versionCommand(),
+		presenceCommand(), tokenCommand(), explainCommand(), configCommand(), versionCommand(),
 	)
 	return root
 }

@@ -19,8 +19,7 @@ import (
 )
 
 const (
-	idleTimeout    = 2 * time.Minute
-	maxHeaderBytes = 32 << 10
+	idleTimeout = 2 * time.Minute
 	// shutdownTimeout is for sessions to hear that they end, and for calls to
 	// come to theirs.
 	shutdownTimeout = 10 * time.Second
@@ -32,6 +31,7 @@ type server struct {
 	log     *slog.Logger
 	service *service.Service
 	http    *http.Server
+	proxies proxies
 }
 
 // newServer assembles the server: the one place that knows every part.
@@ -45,11 +45,21 @@ func newServer(ctx context.Context, c config, log *slog.Logger) (*server, error)
 		Authenticator: authenticator,
 		Rules:         c.serviceRules(),
 		Limits:        c.Limits.service(),
+		Authorizer:    c.authorizer(),
+		Log:           log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &server{config: c, log: log, service: node, http: newHTTPServer(c, log, routes(c, node))}, nil
+	s := &server{config: c, log: log, service: node}
+	if s.proxies, err = parseProxies(c.TrustedProxies); err != nil {
+		return nil, errors.Join(err, node.Close())
+	}
+	handler := front{s.proxies, c.Limits.Handshake}.handler(routes(c, node))
+	if s.http, err = newHTTPServer(c, log, handler); err != nil {
+		return nil, errors.Join(err, node.Close())
+	}
+	return s, nil
 }
 
 // routes are all paths of the server.
@@ -91,7 +101,8 @@ func (c config) guard(next http.Handler) http.Handler {
 	})
 }
 
-func newHTTPServer(c config, log *slog.Logger, handler http.Handler) *http.Server {
+func newHTTPServer(c config, log *slog.Logger, handler http.Handler) (*http.Server, error) {
+	secure, err := c.tlsConfig()
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -101,15 +112,17 @@ func newHTTPServer(c config, log *slog.Logger, handler http.Handler) *http.Serve
 		Protocols:         &protocols,
 		ReadHeaderTimeout: c.Limits.Handshake,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
+		MaxHeaderBytes:    c.Limits.HeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 1000,
-			SendPingTimeout:      15 * time.Second,
-			PingTimeout:          10 * time.Second,
-			WriteByteTimeout:     10 * time.Second,
+			// A connection that says nothing is asked, and cut if it does not answer.
+			SendPingTimeout:  c.Limits.Heartbeat,
+			PingTimeout:      c.Limits.Handshake,
+			WriteByteTimeout: c.Limits.WriteTimeout,
 		},
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+		ErrorLog:  slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		TLSConfig: secure,
+	}, err
 }
 
 // run serves until ctx ends, then lets the sessions go and shuts down.
@@ -129,6 +142,7 @@ func (s *server) run(ctx context.Context, listener net.Listener) error {
 }
 
 func (s *server) serve(listener net.Listener) error {
+	listener = newTurnstile(listener, s.config.Limits.Connections, s.proxies)
 	if s.config.TLSCert != "" {
 		return s.http.ServeTLS(listener, s.config.TLSCert, s.config.TLSKey)
 	}

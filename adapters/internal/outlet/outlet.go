@@ -42,13 +42,22 @@ type Outlet struct {
 // must not call the outlet.
 func New(conn net.Conn, drained func()) *Outlet {
 	o := &Outlet{Conn: conn, drained: drained}
-	if direct, ok := conn.(*net.TCPConn); ok && canSend {
+	if direct, ok := unwrap(conn).(*net.TCPConn); ok && canSend {
 		tune(direct)
 		if raw, err := direct.SyscallConn(); err == nil {
 			o.raw = raw
 		}
 	}
 	return o
+}
+
+// unwrap is the connection that a listener has put a counter around. The outlet
+// closes the outer one.
+func unwrap(conn net.Conn) net.Conn {
+	if wrapped, ok := conn.(interface{ Unwrapped() net.Conn }); ok {
+		return wrapped.Unwrapped()
+	}
+	return conn
 }
 
 // Send sends b, or as much as the client takes now, and keeps a copy of what is
