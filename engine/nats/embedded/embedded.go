@@ -1,0 +1,164 @@
+// Package embedded runs a NATS server in this process, with a file store: what
+// makes the engine durable on one machine.
+//
+//   - The data directory belongs to one process, which holds a lock on it.
+//   - What was acknowledged survives the end of the process, however it ends. Of
+//     what the machine loses with its power, [Options.Fsync] decides.
+package embedded
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	client "github.com/nats-io/nats.go"
+
+	"millrace.dev/engine/nats"
+)
+
+// Options configure the server.
+type Options struct {
+	// Dir is where the data is kept. It is made if it is not there.
+	Dir string
+	// Fsync is how often what was written is forced to the disk. Default 1 second;
+	// [Always] does it before each acknowledgement, and [Never] leaves it to the
+	// system.
+	Fsync time.Duration
+	// Log is for what an operator should know. Default: nothing.
+	Log *slog.Logger
+}
+
+// Values of [Options.Fsync] that are no intervals.
+const (
+	Always time.Duration = -1
+	Never  time.Duration = -2
+)
+
+// neverInterval is the longest that the server can be told.
+const neverInterval = 10 * 365 * 24 * time.Hour
+
+// startWithin is how long the store may take to be read.
+const startWithin = 5 * time.Minute
+
+// ErrLocked says that another process uses the data directory.
+var ErrLocked = errors.New("another process uses the data directory")
+
+// Server is a NATS server in this process. No one else can connect to it.
+type Server struct {
+	server     *server.Server
+	lock       *os.File
+	generation string
+}
+
+// Start starts a server on a data directory.
+func Start(o Options) (*Server, error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	lock, err := lockFile(filepath.Join(o.Dir, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", o.Dir, err)
+	}
+	s := &Server{lock: lock}
+	if s.generation, err = beginGeneration(o.Dir, o.Fsync); err == nil {
+		err = s.start(o)
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) start(o Options) (err error) {
+	options := &server.Options{
+		ServerName: "millrace", DontListen: true, NoSigs: true, NoLog: o.Log == nil,
+		JetStream: true, StoreDir: o.Dir, DisableJetStreamBanner: true,
+		JetStreamMaxMemory: 64 << 20,
+		JetStreamMaxStore:  1 << 50, // the disk is the limit
+		MaxPayload:         maxPayload,
+		SyncInterval:       cmp.Or(o.Fsync, time.Second),
+	}
+	switch o.Fsync {
+	case Always:
+		options.SyncInterval, options.SyncAlways = time.Second, true
+	case Never:
+		options.SyncInterval = neverInterval
+	default: // as it says
+	}
+	if s.server, err = server.NewServer(options); err != nil {
+		return fmt.Errorf("NATS server: %w", err)
+	}
+	if o.Log != nil {
+		s.server.SetLoggerV2(logger{o.Log}, false, false, false)
+	}
+	s.server.Start()
+	if !s.server.ReadyForConnections(startWithin) || !s.server.JetStreamEnabled() {
+		s.server.Shutdown()
+		s.server.WaitForShutdown()
+		return errors.New("the embedded NATS server does not start; its log says why")
+	}
+	return nil
+}
+
+// maxPayload is the largest record: one message of the largest size that the
+// configuration allows, or a batch of small ones.
+const maxPayload = 8 << 20
+
+// Options are those of an engine on the server.
+func (s *Server) Options() nats.Options {
+	return nats.Options{
+		Connection: []client.Option{client.InProcessServer(s.server)},
+		Generation: s.generation,
+	}
+}
+
+// Close stops the server, once all that it has is written. The engines on it are
+// closed before.
+func (s *Server) Close() error {
+	s.server.Shutdown()
+	s.server.WaitForShutdown()
+	return errors.Join(endGeneration(s.lock), s.lock.Close())
+}
+
+// lockFile opens a file and locks it until it is closed.
+func lockFile(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = ErrLocked
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// logger gives the log lines of the server to slog.
+type logger struct{ log *slog.Logger }
+
+// Noticef implements [server.Logger].
+func (l logger) Noticef(format string, v ...any) { l.log.Debug("NATS: " + fmt.Sprintf(format, v...)) }
+
+// Warnf implements [server.Logger].
+func (l logger) Warnf(format string, v ...any) { l.log.Warn("NATS: " + fmt.Sprintf(format, v...)) }
+
+// Fatalf implements [server.Logger].
+func (l logger) Fatalf(format string, v ...any) { l.Errorf(format, v...) }
+
+// Errorf implements [server.Logger].
+func (l logger) Errorf(format string, v ...any) { l.log.Error("NATS: " + fmt.Sprintf(format, v...)) }
+
+// Debugf implements [server.Logger].
+func (l logger) Debugf(string, ...any) {}
+
+// Tracef implements [server.Logger].
+func (l logger) Tracef(string, ...any) {}

@@ -1,0 +1,106 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"millrace.dev/engine"
+	"millrace.dev/engine/enginetest"
+	"millrace.dev/engine/nats"
+)
+
+// owner is an engine that has its server for itself.
+type owner struct {
+	engine.Engine
+	server  *Server
+	closing sync.Once
+	err     error
+}
+
+// Close closes the engine, then the server.
+func (o *owner) Close() error {
+	o.closing.Do(func() { o.err = errors.Join(o.Engine.Close(), o.server.Close()) })
+	return o.err
+}
+
+func openIn(dir string, o Options, change func(*nats.Options)) engine.Open {
+	return func(ctx context.Context, deliver engine.Deliver) (engine.Engine, error) {
+		o.Dir = dir
+		s, err := Start(o)
+		if err != nil {
+			return nil, err
+		}
+		options := s.Options()
+		change(&options)
+		e, err := nats.Open(options)(ctx, deliver)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		return &owner{Engine: e, server: s}, nil
+	}
+}
+
+func TestTheEngineKeepsTheContract(t *testing.T) {
+	const ids, window, age = 100, 2 * time.Second, 400 * time.Millisecond
+	enginetest.Run(t, func(t *testing.T) engine.Open {
+		t.Helper()
+		return openIn(t.TempDir(), Options{}, func(o *nats.Options) { o.DedupIDs, o.DedupWindow = ids, window })
+	}, enginetest.Options{Durable: true, Age: age, DedupIDs: ids, DedupWindow: window})
+}
+
+func TestADataDirectoryBelongsToOneProcess(t *testing.T) {
+	dir := t.TempDir()
+	first, err := Start(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(Options{Dir: dir}); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second server on the directory: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Start(Options{Dir: dir})
+	if err != nil {
+		t.Fatalf("after the first has ended: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a machine did with its power gone shows in the file that the last process
+// has left: it ran on another boot, and did not end.
+func TestPositionsChangeOnlyAfterThePowerWasLost(t *testing.T) {
+	for _, c := range []struct {
+		name, left string
+		fsync      time.Duration
+		want       string
+	}{
+		{"a clean end", "0 \n", 0, ""},
+		{"the process was killed", "0 " + bootID() + "\n", 0, ""},
+		{"the power was lost", "0 another\n", 0, "1"},
+		{"the power was lost again", "1 another\n", Never, "2"},
+		{"the power was lost, all was forced to the disk", "0 another\n", Always, ""},
+		{"the power was lost before", "1 \n", 0, "1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, generationFile), []byte(c.left), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := beginGeneration(dir, c.fsync)
+			if err != nil || got != c.want {
+				t.Errorf("the generation is %q, %v; want %q", got, err, c.want)
+			}
+			if g, err := readGeneration(filepath.Join(dir, generationFile)); err != nil || g.boot != bootID() {
+				t.Errorf("while the process runs the file says %+v, %v", g, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,323 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"time"
+
+	client "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"millrace.dev/engine"
+)
+
+// requestTimeout is how long one question to NATS may take. A question that gets
+// no answer is asked again, perhaps of a new leader.
+const requestTimeout = 2 * time.Second
+
+// stored is a message as the stream keeps it.
+type stored struct {
+	subject  string
+	sequence uint64
+	time     time.Time
+	data     []byte
+}
+
+// stream asks the JetStream API about the one stream there is. Answers of its
+// leader are complete; those of other replicas may lag behind.
+type stream struct {
+	// Set once.
+	conn *client.Conn
+	name string
+}
+
+// ensure creates the stream, or checks that the one there is fits.
+func ensure(ctx context.Context, conn *client.Conn, o Options) (*jetstream.StreamInfo, error) {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return nil, err
+	}
+	want := jetstream.StreamConfig{
+		Name:        o.Prefix,
+		Description: "channels of Millrace",
+		Subjects:    []string{o.Prefix + streamSpace + ">"},
+		RePublish:   &jetstream.RePublish{Source: o.Prefix + streamSpace + ">", Destination: o.Prefix + tailSpace + ">"},
+		Storage:     jetstream.FileStorage,
+		Replicas:    o.Replicas,
+		Discard:     jetstream.DiscardNew,
+		MaxBytes:    max(o.MaxBytes, -1),
+		Duplicates:  time.Second, // ids are ours to remember
+		AllowDirect: true,
+		AllowMsgTTL: true,
+		DenyDelete:  true,
+	}
+	if want.MaxBytes == 0 {
+		want.MaxBytes = -1
+	}
+	found, err := js.Stream(ctx, o.Prefix)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		found, err = js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was faster
+			found, err = js.Stream(ctx, o.Prefix)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", o.Prefix, err)
+	}
+	info := found.CachedInfo()
+	if err := checkStream(info.Config, want); err != nil {
+		return nil, fmt.Errorf("stream %s: %w", o.Prefix, err)
+	}
+	if info.Config.Replicas != want.Replicas || info.Config.MaxBytes != want.MaxBytes {
+		config := info.Config
+		config.Replicas, config.MaxBytes = want.Replicas, want.MaxBytes
+		updated, err := js.UpdateStream(ctx, config)
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: change replicas to %d and max_bytes to %d: %w", o.Prefix, want.Replicas, want.MaxBytes, err)
+		}
+		info = updated.CachedInfo()
+	}
+	return info, nil
+}
+
+// checkStream reports what of a stream would break the rules of delivery.
+func checkStream(have, want jetstream.StreamConfig) error {
+	wrong := func(setting string, is, must any) error {
+		return fmt.Errorf("%w: its %s is %v and must be %v: it was not made by this program, or was changed", ErrStream, setting, is, must)
+	}
+	switch {
+	case len(have.Subjects) != 1 || have.Subjects[0] != want.Subjects[0]:
+		return wrong("subjects", have.Subjects, want.Subjects)
+	case have.RePublish == nil || have.RePublish.Destination != want.RePublish.Destination || have.RePublish.HeadersOnly:
+		return wrong("republish", have.RePublish, want.RePublish.Destination)
+	case have.Storage != want.Storage:
+		return wrong("storage", have.Storage, want.Storage)
+	case have.Retention != jetstream.LimitsPolicy:
+		return wrong("retention", have.Retention, jetstream.LimitsPolicy)
+	case have.MaxMsgs > 0 || have.MaxAge > 0 || have.MaxMsgsPerSubject > 0:
+		return wrong("limits of messages and age", "set", "unlimited")
+	case have.Discard != want.Discard:
+		return wrong("discard", have.Discard, want.Discard)
+	case !have.AllowDirect || !have.AllowMsgTTL || have.Sealed:
+		return wrong("allow_direct and allow_msg_ttl", "off", "on")
+	}
+	return nil
+}
+
+// ErrStream says that the stream in NATS is not one that the engine can work with.
+var ErrStream = errors.New("the stream does not fit")
+
+// apiError is how the JetStream API says no.
+type apiError struct {
+	Code        int    `json:"code"`
+	ErrCode     int    `json:"err_code"`
+	Description string `json:"description"`
+}
+
+// Error implements error.
+func (e *apiError) Error() string { return fmt.Sprintf("%s (%d)", e.Description, e.ErrCode) }
+
+// Codes of the JetStream API.
+const (
+	codeNoMessage     = 10037
+	codeWrongLast     = 10071
+	codeWrongLastBusy = 10164
+	codeNoSpace       = 10077 // max bytes
+	codeNoResources   = 10023
+)
+
+// ask calls the JetStream API.
+func (s *stream) ask(ctx context.Context, call string, request, response any) error {
+	data, err := json.Marshal(request)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	m, err := s.conn.RequestWithContext(ctx, "$JS.API."+call+"."+s.name, data)
+	if err != nil {
+		return unavailable(call, err)
+	}
+	answer := struct {
+		Error *apiError `json:"error"`
+	}{}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return fmt.Errorf("%s: %w", call, err)
+	}
+	if answer.Error != nil {
+		return fmt.Errorf("%s: %w", call, answer.Error)
+	}
+	if response == nil {
+		return nil
+	}
+	return json.Unmarshal(m.Data, response)
+}
+
+func unavailable(what string, err error) error {
+	return fmt.Errorf("%s: %w: %w", what, engine.ErrUnavailable, err)
+}
+
+// info is what is asked for of STREAM.INFO.
+type info struct {
+	Created time.Time `json:"created"`
+	State   struct {
+		LastSequence uint64 `json:"last_seq"`
+	} `json:"state"`
+	Config struct {
+		Metadata map[string]string `json:"metadata"`
+	} `json:"config"`
+}
+
+func (s *stream) info(ctx context.Context) (i info, err error) {
+	err = s.ask(ctx, "STREAM.INFO", struct{}{}, &i)
+	return i, err
+}
+
+// getRequest asks for stored messages.
+type getRequest struct {
+	Sequence uint64 `json:"seq,omitempty"`
+	NextOf   string `json:"next_by_subj,omitempty"`
+	LastOf   string `json:"last_by_subj,omitempty"`
+	Batch    int    `json:"batch,omitempty"`
+	MaxBytes int    `json:"max_bytes,omitempty"`
+}
+
+// get asks the leader for one message; nil if there is none.
+func (s *stream) get(ctx context.Context, request getRequest) (*stored, error) {
+	var answer struct {
+		Message struct {
+			Subject  string    `json:"subject"`
+			Sequence uint64    `json:"seq"`
+			Data     []byte    `json:"data"`
+			Time     time.Time `json:"time"`
+		} `json:"message"`
+	}
+	err := s.ask(ctx, "STREAM.MSG.GET", request, &answer)
+	if refused, ok := errors.AsType[*apiError](err); ok && refused.ErrCode == codeNoMessage {
+		return nil, nil //nolint:nilnil // none is an answer
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := answer.Message
+	return &stored{subject: m.Subject, sequence: m.Sequence, time: m.Time, data: m.Data}, nil
+}
+
+// batch is how many messages one answer has.
+const (
+	readBatch = 512
+	readBytes = 4 << 20
+)
+
+// read asks any replica for the messages of some subjects from a sequence on, as
+// many as one batch has, and reports whether there are more.
+func (s *stream) read(ctx context.Context, filter string, from uint64) (messages []*stored, more bool, err error) {
+	request, err := json.Marshal(getRequest{Sequence: from, NextOf: filter, Batch: readBatch, MaxBytes: readBytes})
+	if err != nil {
+		return nil, false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	inbox := s.conn.NewInbox()
+	answers, err := s.conn.SubscribeSync(inbox)
+	if err != nil {
+		return nil, false, unavailable("read", err)
+	}
+	defer answers.Unsubscribe() //nolint:errcheck // it may have gone with the connection
+	if err := s.conn.PublishRequest("$JS.API.DIRECT.GET."+s.name, inbox, request); err != nil {
+		return nil, false, unavailable("read", err)
+	}
+	for {
+		m, err := answers.NextMsgWithContext(ctx)
+		if err != nil {
+			return nil, false, unavailable("read", err)
+		}
+		switch status := m.Header.Get("Status"); status {
+		case "":
+		case "204":
+			return messages, m.Header.Get("Nats-Num-Pending") != "0", nil
+		case "404":
+			return messages, false, nil
+		default:
+			return nil, false, unavailable("read", fmt.Errorf("status %s %s", status, m.Header.Get("Description")))
+		}
+		one, err := fromHeader(m)
+		if err != nil {
+			return nil, false, err
+		}
+		messages = append(messages, one)
+	}
+}
+
+// fromHeader reads what the stream says of a message that it sent.
+func fromHeader(m *client.Msg) (*stored, error) {
+	sequence, err := strconv.ParseUint(first(m.Header, jetstream.SequenceHeader), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("sequence of a message on %s: %w", m.Subject, err)
+	}
+	at, err := time.Parse(time.RFC3339Nano, first(m.Header, jetstream.TimeStampHeaer))
+	if err != nil {
+		return nil, fmt.Errorf("time of a message on %s: %w", m.Subject, err)
+	}
+	return &stored{subject: first(m.Header, jetstream.SubjectHeader), sequence: sequence, time: at, data: m.Data}, nil
+}
+
+func first(h client.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return textproto.MIMEHeader(h).Get(name)
+}
+
+// publish appends to the stream if the newest message of the subject is the one
+// of the given sequence. It returns errMoved if it is not, and errNoSpace when the
+// stream is full. After any other error the outcome is not known.
+func (s *stream) publish(ctx context.Context, subject string, data []byte, expect uint64, ttl time.Duration) (sequence uint64, err error) {
+	m := client.NewMsg(subject)
+	m.Data = data
+	m.Header["Nats-Expected-Last-Subject-Sequence"] = []string{strconv.FormatUint(expect, 10)}
+	if ttl > 0 {
+		m.Header["Nats-TTL"] = []string{strconv.FormatInt(int64(ttl/time.Second), 10) + "s"}
+	}
+	return s.send(ctx, m)
+}
+
+var (
+	errMoved   = errors.New("the channel has moved on")
+	errNoSpace = errors.New("the stream is full")
+)
+
+func (s *stream) send(ctx context.Context, m *client.Msg) (sequence uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	answer, err := s.conn.RequestMsgWithContext(ctx, m)
+	if err != nil {
+		return 0, unavailable("publish", err)
+	}
+	var ack struct {
+		Error    *apiError `json:"error"`
+		Sequence uint64    `json:"seq"`
+	}
+	if err := json.Unmarshal(answer.Data, &ack); err != nil {
+		return 0, unavailable("publish", err)
+	}
+	switch {
+	case ack.Error == nil:
+		return ack.Sequence, nil
+	case ack.Error.ErrCode == codeWrongLast || ack.Error.ErrCode == codeWrongLastBusy:
+		return 0, errMoved
+	case ack.Error.ErrCode == codeNoSpace || ack.Error.ErrCode == codeNoResources || strings.Contains(ack.Error.Description, "no space"):
+		return 0, fmt.Errorf("publish: %w: %w: %w", engine.ErrUnavailable, errNoSpace, ack.Error)
+	}
+	return 0, unavailable("publish", ack.Error)
+}
+
+// purge deletes the messages of a subject before a sequence.
+func (s *stream) purge(ctx context.Context, subject string, before uint64) error {
+	return s.ask(ctx, "STREAM.PURGE", map[string]any{"filter": subject, "seq": before}, nil)
+}
