@@ -74,7 +74,9 @@ func (r *roster) String() string {
 	return strings.Join(slices.Sorted(maps.Values(r.members)), " ")
 }
 
-func (r *roster) fault(what string) { r.faults = append(r.faults, what) }
+func (r *roster) fault(what string, in *millracev1.SubscribeResponse) {
+	r.faults = append(r.faults, what+": "+sayNotice(in))
+}
 
 // apply takes in a notice.
 func (r *roster) apply(notice *millracev1.SubscribeResponse) {
@@ -83,47 +85,47 @@ func (r *roster) apply(notice *millracev1.SubscribeResponse) {
 		for _, m := range snapshot.GetMembers() {
 			r.members[m.GetUser()] = sayMember(m)
 		}
-		r.check(snapshot.GetTotal(), sayNotice(notice))
+		r.check(snapshot.GetTotal(), notice)
 	}
 	if changes := notice.GetPresenceChanges(); changes != nil {
 		if changes.GetVersion().GetNumber() != r.number+1 {
-			r.fault("not the next version: " + sayNotice(notice))
+			r.fault("not the next version", notice)
 		}
 		r.number = changes.GetVersion().GetNumber()
 		for _, change := range changes.GetChanges() {
-			r.change(change, sayNotice(notice))
+			r.change(change, notice)
 		}
-		r.check(changes.GetTotal(), sayNotice(notice))
+		r.check(changes.GetTotal(), notice)
 	}
 }
 
-func (r *roster) check(total uint32, said string) {
+func (r *roster) check(total uint32, in *millracev1.SubscribeResponse) {
 	if len(r.members) != int(total) {
-		r.fault("another total: " + said)
+		r.fault("another total", in)
 	}
 }
 
-func (r *roster) change(change *millracev1.PresenceChange, said string) {
+func (r *roster) change(change *millracev1.PresenceChange, in *millracev1.SubscribeResponse) {
 	user, now := change.GetMember().GetUser(), sayMember(change.GetMember())
 	was, known := r.members[user]
 	switch change.GetAction() {
 	case millracev1.PresenceAction_PRESENCE_ACTION_ENTER:
 		if known {
-			r.fault("entered twice: " + said)
+			r.fault("entered twice", in)
 		}
 		r.members[user] = now
 	case millracev1.PresenceAction_PRESENCE_ACTION_UPDATE:
 		if !known || was == now {
-			r.fault("no update: " + said)
+			r.fault("no update", in)
 		}
 		r.members[user] = now
 	case millracev1.PresenceAction_PRESENCE_ACTION_LEAVE:
 		if !known || was != now {
-			r.fault("another one left: " + said)
+			r.fault("another one left", in)
 		}
 		delete(r.members, user)
 	case millracev1.PresenceAction_PRESENCE_ACTION_UNSPECIFIED:
-		r.fault("no action: " + said)
+		r.fault("no action", in)
 	}
 	r.events = append(r.events, user)
 }

@@ -24,14 +24,15 @@ func sized(small, full int) int {
 type tally struct {
 	*client
 	last   uint64 // offset
-	taken  int
+	taken  int    // with those before the place that it resumes from
 	gaps   []*millracev1.Gap
 	faults []string
 }
 
 // count opens a session that counts the messages of a channel.
 func (n *node) count(subscription *millracev1.Subscription) *tally {
-	s := &tally{last: subscription.GetSince().GetOffset()}
+	before := subscription.GetSince().GetOffset()
+	s := &tally{last: before, taken: int(before)}
 	request := &millracev1.SubscribeRequest{HeartbeatInterval: seconds(300), Subscriptions: []*millracev1.Subscription{subscription}}
 	s.client = n.dialAs(nil, request, func(c *client) connect.ServerStream {
 		s.client = c
