@@ -102,8 +102,9 @@ func (n *node) dialAs(headers map[string]string, request *millracev1.SubscribeRe
 	for name, value := range headers {
 		info.RequestHeader().Set(name, value)
 	}
+	called := stream(c)
 	n.calls.Go(func() {
-		err := n.Server().Call(ctx, millracev1connect.RealtimeServiceSubscribeProcedure, info, stream(c))
+		err := n.Server().Call(ctx, millracev1connect.RealtimeServiceSubscribeProcedure, info, called)
 		if err == nil { // a sink, which is told the end
 			return
 		}

@@ -34,7 +34,7 @@ func (n *node) count(subscription *millracev1.Subscription) *tally {
 	before := subscription.GetSince().GetOffset()
 	s := &tally{last: before, taken: int(before)}
 	request := &millracev1.SubscribeRequest{HeartbeatInterval: seconds(300), Subscriptions: []*millracev1.Subscription{subscription}}
-	s.client = n.dialAs(nil, request, func(c *client) connect.ServerStream {
+	n.dialAs(nil, request, func(c *client) connect.ServerStream {
 		s.client = c
 		return s
 	})
