@@ -4,23 +4,25 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"os"
 	"strings"
 )
 
 // announce says where the server is and who may use it. For people it adds
 // three commands to try, which work as they are printed.
-func announce(ctx context.Context, w io.Writer, log *slog.Logger, c config, addr net.Addr) {
-	url := serverURL(c, addr)
+func announce(ctx context.Context, w io.Writer, s *server) {
+	c, url := s.config, s.main.url()
 	if c.Log.Format == "json" {
-		log.InfoContext(ctx, "listening", "url", url, "version", buildVersion().Version, "engine", "memory", "open", !c.hasCredentials())
+		s.log.InfoContext(ctx, "listening", "url", url, "admin", s.admin.url(), "version", buildVersion().Version, "engine", "memory", "open", !c.hasCredentials())
 		return
 	}
 	fmt.Fprintf(w, "millrace %s is listening on %s\n", buildVersion().Version, url)
 	fmt.Fprintf(w, "  engine: memory; messages end with this process\n")
-	fmt.Fprintf(w, "  access: %s\n\n", accessText(c))
+	fmt.Fprintf(w, "  access: %s\n", accessText(c))
+	if s.admin != nil {
+		fmt.Fprintf(w, "  operators: %s\n", s.admin.url())
+	}
+	fmt.Fprintln(w)
 	header, first := "", ""
 	if c.hasCredentials() {
 		header = `-H "Authorization: Bearer $MILLRACE_TOKEN" `
@@ -43,19 +45,6 @@ func accessText(c config) string {
 	default:
 		return "open, to this machine only; set secret, secret_file or api_keys to serve others"
 	}
-}
-
-// serverURL is a URL that reaches the server from this machine.
-func serverURL(c config, addr net.Addr) string {
-	scheme := "http"
-	if c.TLSCert != "" {
-		scheme = "https"
-	}
-	host, port, err := net.SplitHostPort(addr.String())
-	if ip := net.ParseIP(host); err == nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return scheme + "://" + net.JoinHostPort(host, port)
 }
 
 // program is what starts this program again: what was typed or, for a binary

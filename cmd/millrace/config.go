@@ -22,9 +22,10 @@ import (
 // config is what the server can be told, with the keys of the YAML file.
 // [defaultConfig] has the defaults; settings.go has a line for each key.
 type config struct {
-	Listen  string `yaml:"listen"`
-	TLSCert string `yaml:"tls_cert"`
-	TLSKey  string `yaml:"tls_key"`
+	Listen      string `yaml:"listen"`
+	AdminListen string `yaml:"admin_listen"`
+	TLSCert     string `yaml:"tls_cert"`
+	TLSKey      string `yaml:"tls_key"`
 
 	Open           bool     `yaml:"open"`
 	Secret         string   `yaml:"secret"`
@@ -147,9 +148,11 @@ func (c config) hasCredentials() bool {
 	return c.Secret != "" || c.SecretFile != "" || c.PublicKeyFile != "" || c.JWKSURL != "" || c.ClientCA != "" || len(c.APIKeys) > 0
 }
 
-// isLoopback reports whether only this machine can reach the address.
-func (c config) isLoopback() bool {
-	host, _, err := net.SplitHostPort(c.Listen)
+// isLoopback reports whether only this machine can reach the main address.
+func (c config) isLoopback() bool { return isLoopbackAddress(c.Listen) }
+
+func isLoopbackAddress(address string) bool {
+	host, _, err := net.SplitHostPort(address)
 	return err == nil && isLoopbackHost(host)
 }
 

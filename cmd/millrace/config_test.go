@@ -60,7 +60,7 @@ func TestEverySettingIsAFlagAVariableAndAKey(t *testing.T) {
 		"tls_cert": "", "tls_key": "", "open": "true", "secret": "", "secret_file": "", "api_keys": "", "anonymous": "",
 		"public_key_file": "", "client_ca": "", "authenticated": "", "certificates": "",
 		"jwks_url": "https://a.example/keys", "authorizer.url": "http://127.0.0.1:9", "trusted_proxies": "10.0.0.0/8,::1",
-		"listen": "127.0.0.1:9", "log.level": "debug", "log.format": "json", "drain_window": "7s",
+		"listen": "127.0.0.1:9", "admin_listen": "127.0.0.1:10", "log.level": "debug", "log.format": "json", "drain_window": "7s",
 		"rules": "[{pattern: a.>, no_presence: true}]", "join": "{/ws/a: [b]}", "origins": "https://a.example,https://b.example",
 		"ws_paths": "/ws,/socket", "sse_paths": "/stream", "sse_channels": "a,b",
 	}
@@ -111,6 +111,7 @@ func TestAFileIsRefusedWithTheLineOfEachError(t *testing.T) {
 		want       []string
 	}{
 		{"unknown key", "listen: 127.0.0.1:1\nlisten_on: x\n", []string{`:2: unknown key "listen_on"`}},
+		{"address without a port", "listen: 127.0.0.1\nadmin_listen: nowhere\n", []string{":1: listen: wants host:port", ":2: admin_listen: wants host:port"}},
 		{"unknown key in a list", "rules:\n  - pattern: a\n    patern: b\n", []string{`:3: unknown key "patern"`}},
 		{"two of them", "a: 1\nb: 2\n", []string{`:1: unknown key "a"`, `:2: unknown key "b"`}},
 		{"key twice", "listen: 127.0.0.1:1\nlisten: 127.0.0.1:2\n", []string{`:2: mapping key "listen" already defined at line 1`}},
@@ -188,6 +189,9 @@ func TestServeRefusesToBeOpenToOthersUnlessToldTo(t *testing.T) {
 		{"loopback", []string{"--listen", "127.0.0.1:8080"}, false},
 		{"loopback of IPv6", []string{"--listen", "[::1]:8080"}, false},
 		{"localhost", []string{"--listen", "localhost:8080"}, false},
+		{"operators on every address", []string{"--admin-listen", ":8081"}, true},
+		{"operators on loopback", []string{"--admin-listen", "[::1]:8081"}, false},
+		{"operators on every address, with an API key", []string{"--admin-listen", ":8081", "--api-keys", testAPIKey}, false},
 		{"with a secret", []string{"--listen", ":8080", "--secret", testSecret}, false},
 		{"with an API key", []string{"--listen", ":8080", "--api-keys", testAPIKey}, false},
 		{"on purpose", []string{"--listen", ":8080", "--open"}, false},

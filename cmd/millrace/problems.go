@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -45,8 +46,10 @@ func (c config) problems() []problem {
 }
 
 func (c config) listenProblems() (found []problem) {
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		found = append(found, problem{"listen", "wants host:port, such as 127.0.0.1:8080 or :443"})
+	for key, address := range map[string]string{"listen": c.Listen, "admin_listen": cmp.Or(c.AdminListen, ":0")} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			found = append(found, problem{key, "wants host:port, such as 127.0.0.1:8080 or :443"})
+		}
 	}
 	switch {
 	case c.TLSCert == "" && c.TLSKey == "":
@@ -133,6 +136,8 @@ func (c config) exposureProblems() []problem {
 		return []problem{{"anonymous", "needs secret, secret_file, public_key_file, jwks_url, client_ca or api_keys: without them everything is allowed anyway"}}
 	case !c.Open && !c.hasCredentials() && !c.isLoopback():
 		return []problem{{"listen", fmt.Sprintf(refusesToBeOpen, c.Listen)}}
+	case !c.Open && !c.hasCredentials() && c.AdminListen != "" && !isLoopbackAddress(c.AdminListen):
+		return []problem{{"admin_listen", fmt.Sprintf(refusesToBeOpen, c.AdminListen)}}
 	}
 	return nil
 }
@@ -236,7 +241,7 @@ func isPath(path string) bool { return pathForm.MatchString(path) }
 // isReserved reports whether the server has its own use for a path.
 func isReserved(path string) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return slices.Contains([]string{"publish", "history", "presence", "healthz", "readyz", "metrics"}, first) || strings.Contains(first, ".")
+	return slices.Contains([]string{"publish", "history", "presence", "healthz", "readyz", "metrics", "debug", "console"}, first) || strings.Contains(first, ".")
 }
 
 var errorPath = regexp.MustCompile(`(?s)^[a-z]+((?:\[\d+\])?(?:\.[a-z_]+)*): (.*)$`)

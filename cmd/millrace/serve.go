@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os/signal"
 	"syscall"
 
@@ -43,16 +40,12 @@ func runServe(command *cobra.Command, _ []string) error {
 	ctx, stop := signal.NotifyContext(command.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)() // a second signal ends the process at once
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Listen)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
 	s, err := newServer(ctx, c.config, log)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
-	announce(ctx, command.ErrOrStderr(), log, c.config, listener.Addr())
-	return s.run(ctx, listener)
+	announce(ctx, command.ErrOrStderr(), s)
+	return s.run(ctx)
 }
 
 func newLogger(w io.Writer, c logging) (*slog.Logger, error) {

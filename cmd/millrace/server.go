@@ -25,13 +25,14 @@ const (
 	shutdownTimeout = 10 * time.Second
 )
 
-// server is a node and the HTTP server before it.
+// server is a node and the addresses that it answers on.
 type server struct {
 	config  config
 	log     *slog.Logger
 	service *service.Service
-	http    *http.Server
 	proxies proxies
+	// main is for everybody; admin, for operators, is nil where none is configured.
+	main, admin *port
 }
 
 // newServer assembles the server: the one place that knows every part.
@@ -55,15 +56,25 @@ func newServer(ctx context.Context, c config, log *slog.Logger) (*server, error)
 	if s.proxies, err = parseProxies(c.TrustedProxies); err != nil {
 		return nil, errors.Join(err, node.Close())
 	}
-	handler := front{s.proxies, c.Limits.Handshake}.handler(routes(c, node))
-	if s.http, err = newHTTPServer(c, log, handler); err != nil {
-		return nil, errors.Join(err, node.Close())
+	if err := s.listen(ctx); err != nil {
+		return nil, errors.Join(err, s.main.close(), s.admin.close(), node.Close())
 	}
 	return s, nil
 }
 
-// routes are all paths of the server.
-func routes(c config, node *service.Service) http.Handler {
+// listen takes the addresses. Nothing is answered yet.
+func (s *server) listen(ctx context.Context) (err error) {
+	paths, origins := routes(s.config, s.service), cors.Policy{Origins: s.config.Origins, Loopback: s.config.isLoopback()}
+	if s.main, err = s.open(ctx, s.config.Listen, s.config.TLSCert != "", origins.Handler(paths)); err != nil || s.config.AdminListen == "" {
+		return err
+	}
+	// Pages of other origins have no business here, whatever the main address allows.
+	s.admin, err = s.open(ctx, s.config.AdminListen, s.config.adminIsSecure(), cors.Policy{}.Handler(adminRoutes(paths, s.service)))
+	return err
+}
+
+// routes are all paths of the main address.
+func routes(c config, node *service.Service) *http.ServeMux {
 	mux := http.NewServeMux()
 	node.Mount(mux)
 	for _, path := range c.WSPaths {
@@ -77,8 +88,7 @@ func routes(c config, node *service.Service) http.Handler {
 		mux.Handle(path+"/{scope...}", handler)
 	}
 	mux.Handle("/", httpapi.New(node))
-	origins := cors.Policy{Origins: c.Origins, Loopback: c.isLoopback()}
-	return c.guard(origins.Handler(mux))
+	return mux
 }
 
 // guard keeps web pages of others away from a server that is open because only
@@ -101,52 +111,30 @@ func (c config) guard(next http.Handler) http.Handler {
 	})
 }
 
-func newHTTPServer(c config, log *slog.Logger, handler http.Handler) (*http.Server, error) {
-	secure, err := c.tlsConfig()
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(c.TLSCert == "")
-	return &http.Server{
-		Handler:           handler,
-		Protocols:         &protocols,
-		ReadHeaderTimeout: c.Limits.Handshake,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    c.Limits.HeaderBytes,
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: 1000,
-			// A connection that says nothing is asked, and cut if it does not answer.
-			SendPingTimeout:  c.Limits.Heartbeat,
-			PingTimeout:      c.Limits.Handshake,
-			WriteByteTimeout: c.Limits.WriteTimeout,
-		},
-		ErrorLog:  slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		TLSConfig: secure,
-	}, err
-}
-
 // run serves until ctx ends, then lets the sessions go and shuts down.
-func (s *server) run(ctx context.Context, listener net.Listener) error {
-	failed := make(chan error, 1)
-	go func() { failed <- s.serve(listener) }()
-	select {
-	case err := <-failed:
-		return errors.Join(fmt.Errorf("serve: %w", err), s.service.Close())
-	case <-ctx.Done():
+func (s *server) run(ctx context.Context) error {
+	ports := []*port{s.main}
+	if s.admin != nil {
+		ports = append(ports, s.admin)
 	}
-	err := s.shutdown(context.WithoutCancel(ctx))
-	if failure := <-failed; !errors.Is(failure, http.ErrServerClosed) {
-		err = errors.Join(err, failure)
+	failed := make(chan error, len(ports))
+	for _, p := range ports {
+		go func() { failed <- p.serve() }()
+	}
+	var err error
+	select {
+	case err = <-failed:
+		err = errors.Join(fmt.Errorf("serve: %w", err), s.main.close(), s.admin.close(), s.service.Close())
+		ports = ports[1:]
+	case <-ctx.Done():
+		err = s.shutdown(context.WithoutCancel(ctx))
+	}
+	for range ports {
+		if failure := <-failed; !errors.Is(failure, http.ErrServerClosed) {
+			err = errors.Join(err, failure)
+		}
 	}
 	return err
-}
-
-func (s *server) serve(listener net.Listener) error {
-	listener = newTurnstile(listener, s.config.Limits.Connections, s.proxies)
-	if s.config.TLSCert != "" {
-		return s.http.ServeTLS(listener, s.config.TLSCert, s.config.TLSKey)
-	}
-	return s.http.Serve(listener)
 }
 
 // shutdown tells every session to come back elsewhere, and waits for calls to
@@ -158,10 +146,6 @@ func (s *server) shutdown(ctx context.Context) error {
 	if err := s.service.Drain(ctx, s.config.DrainWindow); err != nil {
 		s.log.WarnContext(ctx, "drain", "error", err)
 	}
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		s.log.WarnContext(ctx, "shut down", "error", err)
-		err = s.http.Close()
-	}
-	return errors.Join(err, s.service.Close())
+	// The admin address tells of the shutdown to its end.
+	return errors.Join(s.main.shutdown(ctx, s.log), s.admin.shutdown(ctx, s.log), s.service.Close())
 }

@@ -23,6 +23,7 @@ type setting struct {
 // settings are all keys, in the order of `serve --help` and docs/OPERATIONS.md.
 var settings = []setting{
 	{"listen", "`address` to listen on", func(c *config) any { return &c.Listen }},
+	{"admin_listen", "`address` for operators: metrics, profiles, and all that the main one has; empty for none", func(c *config) any { return &c.AdminListen }},
 	{"tls_cert", "certificate `file` (PEM), to serve HTTPS", func(c *config) any { return &c.TLSCert }},
 	{"tls_key", "`file` with the certificate's key (PEM)", func(c *config) any { return &c.TLSKey }},
 	{"open", "allow everybody everything, on any address", func(c *config) any { return &c.Open }},

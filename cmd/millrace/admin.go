@@ -1,0 +1,22 @@
+package main
+
+import (
+	"net/http"
+
+	"millrace.dev/adapters/admin"
+	"millrace.dev/service"
+)
+
+// adminRoutes are the paths of the operators' address: those of the main one, so
+// that a page there is of one origin with all that it calls, and what the main one
+// does not have.
+func adminRoutes(main *http.ServeMux, node *service.Service) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", main)
+	mux.Handle("GET /debug/pprof/", admin.Profiles(node))
+	return mux
+}
+
+// adminIsSecure reports whether the operators' address has TLS: it does as the
+// main one, but for loopback, whose name no certificate has.
+func (c config) adminIsSecure() bool { return c.TLSCert != "" && !isLoopbackAddress(c.AdminListen) }
