@@ -23,13 +23,14 @@ var scenarios = []struct {
 	{"D-4 a position resumes with what was missed, once", resumeFromPosition},
 	{"D-4 a position before any message resumes", resumeFromNothing},
 	{"D-5 a position at the head resumes with nothing", resumeAtHead},
+	{"D-5 every place of the resume table has its outcome, and D-6 a gap what was chosen", resumeByTable},
+	{"D-13 a cursor that says nothing to the server is a gap or refused", resumeFromUnknownCursor},
 	{"D-4 a resume misses nothing while messages flow", resumeWhileMessagesFlow},
 	{"D-9 recent messages come first", askForRecent},
 	{"D-12 a pattern resumes each of its channels", resumePattern},
 	{"D-12 a pattern of many channels has a small cursor", resumeWidePattern},
 	{"D-13 a cursor of several channels resumes each", resumeFromCursor},
 	{"D-13 a cursor of a stream resumes it", resumeFromStreamCursor},
-	{"D-6 what cannot be had is a gap before any later message", announceGaps},
 	{"D-5 a session that opens at a gap is told", openAtGap},
 
 	{"D-14 payloads arrive as they were sent", keepPayloads},
@@ -37,6 +38,7 @@ var scenarios = []struct {
 	{"B-4 an ephemeral message is delivered and not kept", deliverEphemeral},
 	{"B-1 an id is published once", publishOnce},
 	{"B-2 a message is published only at the expected position", publishAtPosition},
+	{"B-2 of two editors one wins and the other is told where the document is", editTogether},
 	{"B-6 a batch keeps its order and refuses one by one", publishBatch},
 	{"H-1 history is read in both orders, page by page", readHistory},
 
