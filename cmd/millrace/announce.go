@@ -13,11 +13,11 @@ import (
 func announce(ctx context.Context, w io.Writer, s *server) {
 	c, url := s.config, s.main.url()
 	if c.Log.Format == "json" {
-		s.log.InfoContext(ctx, "listening", "url", url, "admin", s.admin.url(), "version", buildVersion().Version, "engine", "memory", "open", !c.hasCredentials())
+		s.log.InfoContext(ctx, "listening", "url", url, "admin", s.admin.url(), "version", buildVersion().Version, "engine", c.engineName(), "open", !c.hasCredentials())
 		return
 	}
 	fmt.Fprintf(w, "millrace %s is listening on %s\n", buildVersion().Version, url)
-	fmt.Fprintf(w, "  engine: memory; messages end with this process\n")
+	fmt.Fprintf(w, "  engine: %s\n", c.engineText())
 	fmt.Fprintf(w, "  access: %s\n", accessText(c))
 	if s.admin != nil {
 		fmt.Fprintf(w, "  operators: %s\n", s.admin.url())

@@ -46,6 +46,10 @@ type config struct {
 	Rules  []rule `yaml:"rules"`
 	Limits limits `yaml:"limits"`
 
+	DataDir string      `yaml:"data_dir"`
+	Fsync   string      `yaml:"fsync"`
+	NATS    natsServers `yaml:"nats"`
+
 	Origins     []string            `yaml:"origins"`
 	WSPaths     []string            `yaml:"ws_paths"`
 	Join        map[string][]string `yaml:"join"`
@@ -75,6 +79,17 @@ type authorizer struct {
 	URL     string        `yaml:"url"`
 	Timeout time.Duration `yaml:"timeout"`
 	Cache   time.Duration `yaml:"cache"`
+}
+
+// natsServers are where channels live that several nodes share.
+type natsServers struct {
+	URL         string `yaml:"url"`
+	Credentials string `yaml:"credentials"`
+	CA          string `yaml:"ca"`
+	Cert        string `yaml:"cert"`
+	Key         string `yaml:"key"`
+	Prefix      string `yaml:"prefix"`
+	Replicas    int    `yaml:"replicas"`
 }
 
 type history struct {
@@ -136,6 +151,8 @@ func defaultConfig() config {
 			WriteTimeout:    10 * time.Second,
 			Linger:          15 * time.Second,
 		},
+		Fsync:       "1s",
+		NATS:        natsServers{Prefix: "millrace"},
 		WSPaths:     []string{"/ws"},
 		SSEPaths:    []string{"/events"},
 		DrainWindow: 2 * time.Second,

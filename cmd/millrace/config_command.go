@@ -93,6 +93,7 @@ func (c config) shown() config {
 	for i := range c.APIKeys {
 		c.APIKeys[i] = mask
 	}
+	c.NATS.URL = redactURLs(c.NATS.URL)
 	c.Rules = slices.Clone(c.allRules())
 	for i, r := range c.Rules {
 		keep := r.retention()

@@ -62,6 +62,8 @@ func TestEverySettingIsAFlagAVariableAndAKey(t *testing.T) {
 		"jwks_url": "https://a.example/keys", "authorizer.url": "http://127.0.0.1:9", "trusted_proxies": "10.0.0.0/8,::1",
 		"listen": "127.0.0.1:9", "admin_listen": "127.0.0.1:10", "log.level": "debug", "log.format": "json", "drain_window": "7s",
 		"rules": "[{pattern: a.>, no_presence: true}]", "join": "{/ws/a: [b]}", "origins": "https://a.example,https://b.example",
+		"fsync": "always", "nats.url": "nats://127.0.0.1:9", "nats.prefix": "other", "nats.replicas": "3",
+		"nats.credentials": "", "nats.ca": "", "nats.cert": "", "nats.key": "",
 		"ws_paths": "/ws,/socket", "sse_paths": "/stream", "sse_channels": "a,b",
 	}
 	for _, s := range settings {
@@ -129,6 +131,13 @@ func TestAFileIsRefusedWithTheLineOfEachError(t *testing.T) {
 		{"weak API key", "api_keys:\n- " + testAPIKey + "\n- short\n", []string{":3: api_keys[1]: wants at least 16 bytes"}},
 		{"secret file that is not there", "\nsecret_file: /nowhere/at/all\n", []string{":2: secret_file: "}},
 		{"certificate without key", "tls_cert: a.pem\n", []string{":1: tls_cert: needs tls_key"}},
+		{"two places for channels", "nats:\n  url: nats://127.0.0.1\ndata_dir: /tmp\n", []string{":3: data_dir: contradicts nats.url"}},
+		{"fsync of nonsense", "fsync: sometimes\n", []string{`:1: fsync: wants "always"`}},
+		{"no URL of NATS", "nats:\n  url: 127.0.0.1:4222\n", []string{":2: nats.url: wants URLs"}},
+		{"a stream with a dot", "nats:\n  prefix: a.b\n", []string{":2: nats.prefix: wants"}},
+		{"two replicas", "nats:\n  replicas: 2\n", []string{":2: nats.replicas: wants 0, 1, 3 or 5"}},
+		{"credentials that are not there", "nats:\n  url: nats://127.0.0.1\n  credentials: /nowhere.creds\n", []string{":3: nats.credentials: "}},
+		{"credentials for nobody", "nats:\n  cert: a.pem\n", []string{":2: nats.cert: needs nats.key", ":2: nats.cert: needs nats.url"}},
 		{"limit of nothing", "limits:\n  channels: 0\n", []string{":2: limits.channels: must be more than 0"}},
 		{"origin with a path", "origins: [https://a.example/app]\n", []string{":1: origins[0]: wants scheme://host"}},
 		{"every origin, with credentials", "api_keys: [" + testAPIKey + "]\norigins:\n- '*'\n", []string{`:3: origins[0]: "*"`}},

@@ -41,7 +41,7 @@ func (p problem) setting() string {
 func (c config) problems() []problem {
 	return slices.Concat(
 		c.listenProblems(), c.credentialProblems(), c.exposureProblems(), c.ruleProblems(),
-		c.limitProblems(), c.originProblems(), c.pathProblems(), c.logProblems(),
+		c.engineProblems(), c.limitProblems(), c.originProblems(), c.pathProblems(), c.logProblems(),
 	)
 }
 

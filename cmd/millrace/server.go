@@ -14,7 +14,6 @@ import (
 	"millrace.dev/adapters/httpapi"
 	"millrace.dev/adapters/sse"
 	"millrace.dev/adapters/ws"
-	"millrace.dev/engine/memory"
 	"millrace.dev/service"
 )
 
@@ -41,7 +40,7 @@ func newServer(ctx context.Context, c config, log *slog.Logger) (*server, error)
 	if err != nil {
 		return nil, err
 	}
-	node, err := service.New(ctx, memory.Open(memory.Options{}), service.Config{
+	node, err := service.New(ctx, c.engine(log), service.Config{
 		Version:       buildVersion().Version,
 		Authenticator: authenticator,
 		Rules:         c.serviceRules(),

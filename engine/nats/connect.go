@@ -2,6 +2,8 @@ package nats
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,10 +14,18 @@ import (
 // is made again, perhaps to another server, for as long as it takes.
 func (e *nats) connect(ctx context.Context) (*client.Conn, error) {
 	options := append(e.connection(), e.options.Connection...)
+	said := ""
 	for {
 		conn, err := client.Connect(e.options.URL, options...)
 		if err == nil {
 			return conn, nil
+		}
+		if isRefusal(err) {
+			return nil, fmt.Errorf("connect to NATS: %w", err)
+		}
+		if text := err.Error(); text != said {
+			said = text
+			e.log.WarnContext(ctx, "NATS: cannot connect yet", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -23,6 +33,13 @@ func (e *nats) connect(ctx context.Context) (*client.Conn, error) {
 		case <-time.After(maxBackoff):
 		}
 	}
+}
+
+// isRefusal reports whether servers were there and did not want us, or we them.
+func isRefusal(err error) bool {
+	_, isUntrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	return isUntrusted || errors.Is(err, client.ErrAuthorization) || errors.Is(err, client.ErrAuthExpired) ||
+		errors.Is(err, client.ErrSecureConnRequired) || errors.Is(err, client.ErrSecureConnWanted)
 }
 
 func (e *nats) connection() []client.Option {

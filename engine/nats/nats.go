@@ -42,8 +42,12 @@ type Options struct {
 	Connection []client.Option
 	// Prefix of all subjects, and the name of the stream. Default "millrace".
 	Prefix string
-	// Replicas of the stream: 1, 3 or 5. Default 1.
+	// Replicas of the stream: 1, 3 or 5. Default what the stream has; a new one has
+	// 3 in a cluster of NATS servers, and 1 on a single server.
 	Replicas int
+	// MessageBytes is the largest message that will be appended. Open fails if the
+	// servers do not take it. 0 checks nothing.
+	MessageBytes int
 	// MaxBytes is how large the stream may grow before appends are refused. 0 means
 	// no limit.
 	MaxBytes int64
@@ -67,7 +71,6 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	o.URL = cmp.Or(o.URL, client.DefaultURL)
 	o.Prefix = cmp.Or(o.Prefix, "millrace")
-	o.Replicas = cmp.Or(o.Replicas, 1)
 	o.DedupWindow = cmp.Or(o.DedupWindow, 5*time.Minute)
 	o.DedupIDs = cmp.Or(o.DedupIDs, 10_000)
 	o.StateTTL = cmp.Or(o.StateTTL, 24*time.Hour)
@@ -181,11 +184,16 @@ func (e *nats) start(ctx context.Context) error {
 	}
 	// A record and what NATS adds to it.
 	e.maxMessage = int(e.conn.MaxPayload()) - 16<<10
+	if e.maxMessage < e.options.MessageBytes {
+		return fmt.Errorf("the NATS servers take messages of %d bytes (max_payload), and %d are needed for the largest payload", e.conn.MaxPayload(), e.options.MessageBytes+16<<10)
+	}
 	created, err := ensure(ctx, e.conn, e.options)
 	if err != nil {
 		return err
 	}
 	e.epoch = epochOf(created.Created, e.options.Generation)
+	e.log.InfoContext(ctx, "NATS: following the stream", "stream", e.options.Prefix, "replicas", created.Config.Replicas,
+		"records", created.State.Msgs, "server", e.conn.ConnectedUrlRedacted())
 	e.stream = &stream{conn: e.conn, name: e.options.Prefix}
 	for _, space := range []string{tailSpace, castSpace} {
 		if _, err := e.conn.ChanSubscribe(e.options.Prefix+space+">", e.tail); err != nil {

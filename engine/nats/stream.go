@@ -36,82 +36,6 @@ type stream struct {
 	name string
 }
 
-// ensure creates the stream, or checks that the one there is fits.
-func ensure(ctx context.Context, conn *client.Conn, o Options) (*jetstream.StreamInfo, error) {
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return nil, err
-	}
-	want := jetstream.StreamConfig{
-		Name:        o.Prefix,
-		Description: "channels of Millrace",
-		Subjects:    []string{o.Prefix + streamSpace + ">"},
-		RePublish:   &jetstream.RePublish{Source: o.Prefix + streamSpace + ">", Destination: o.Prefix + tailSpace + ">"},
-		Storage:     jetstream.FileStorage,
-		Replicas:    o.Replicas,
-		Discard:     jetstream.DiscardNew,
-		MaxBytes:    max(o.MaxBytes, -1),
-		Duplicates:  time.Second, // ids are ours to remember
-		AllowDirect: true,
-		AllowMsgTTL: true,
-		DenyDelete:  true,
-	}
-	if want.MaxBytes == 0 {
-		want.MaxBytes = -1
-	}
-	found, err := js.Stream(ctx, o.Prefix)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		found, err = js.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was faster
-			found, err = js.Stream(ctx, o.Prefix)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("stream %s: %w", o.Prefix, err)
-	}
-	info := found.CachedInfo()
-	if err := checkStream(info.Config, want); err != nil {
-		return nil, fmt.Errorf("stream %s: %w", o.Prefix, err)
-	}
-	if info.Config.Replicas != want.Replicas || info.Config.MaxBytes != want.MaxBytes {
-		config := info.Config
-		config.Replicas, config.MaxBytes = want.Replicas, want.MaxBytes
-		updated, err := js.UpdateStream(ctx, config)
-		if err != nil {
-			return nil, fmt.Errorf("stream %s: change replicas to %d and max_bytes to %d: %w", o.Prefix, want.Replicas, want.MaxBytes, err)
-		}
-		info = updated.CachedInfo()
-	}
-	return info, nil
-}
-
-// checkStream reports what of a stream would break the rules of delivery.
-func checkStream(have, want jetstream.StreamConfig) error {
-	wrong := func(setting string, is, must any) error {
-		return fmt.Errorf("%w: its %s is %v and must be %v: it was not made by this program, or was changed", ErrStream, setting, is, must)
-	}
-	switch {
-	case len(have.Subjects) != 1 || have.Subjects[0] != want.Subjects[0]:
-		return wrong("subjects", have.Subjects, want.Subjects)
-	case have.RePublish == nil || have.RePublish.Destination != want.RePublish.Destination || have.RePublish.HeadersOnly:
-		return wrong("republish", have.RePublish, want.RePublish.Destination)
-	case have.Storage != want.Storage:
-		return wrong("storage", have.Storage, want.Storage)
-	case have.Retention != jetstream.LimitsPolicy:
-		return wrong("retention", have.Retention, jetstream.LimitsPolicy)
-	case have.MaxMsgs > 0 || have.MaxAge > 0 || have.MaxMsgsPerSubject > 0:
-		return wrong("limits of messages and age", "set", "unlimited")
-	case have.Discard != want.Discard:
-		return wrong("discard", have.Discard, want.Discard)
-	case !have.AllowDirect || !have.AllowMsgTTL || have.Sealed:
-		return wrong("allow_direct and allow_msg_ttl", "off", "on")
-	}
-	return nil
-}
-
-// ErrStream says that the stream in NATS is not one that the engine can work with.
-var ErrStream = errors.New("the stream does not fit")
-
 // apiError is how the JetStream API says no.
 type apiError struct {
 	Code        int    `json:"code"`
@@ -129,6 +53,7 @@ const (
 	codeWrongLastBusy = 10164
 	codeNoSpace       = 10077 // max bytes
 	codeNoResources   = 10023
+	codeNotClustered  = 10074
 )
 
 // ask calls the JetStream API.

@@ -8,17 +8,21 @@ package embedded
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	client "github.com/nats-io/nats.go"
 
+	"millrace.dev/engine"
 	"millrace.dev/engine/nats"
 )
 
@@ -32,6 +36,8 @@ type Options struct {
 	Fsync time.Duration
 	// Log is for what an operator should know. Default: nothing.
 	Log *slog.Logger
+
+	messageBytes int // the largest message that must fit
 }
 
 // Values of [Options.Fsync] that are no intervals.
@@ -81,7 +87,7 @@ func (s *Server) start(o Options) (err error) {
 		JetStream: true, StoreDir: o.Dir, DisableJetStreamBanner: true,
 		JetStreamMaxMemory: 64 << 20,
 		JetStreamMaxStore:  1 << 50, // the disk is the limit
-		MaxPayload:         maxPayload,
+		MaxPayload:         int32(max(maxPayload, o.messageBytes+1<<20)),
 		SyncInterval:       cmp.Or(o.Fsync, time.Second),
 	}
 	switch o.Fsync {
@@ -110,12 +116,42 @@ func (s *Server) start(o Options) (err error) {
 // configuration allows, or a batch of small ones.
 const maxPayload = 8 << 20
 
-// Options are those of an engine on the server.
-func (s *Server) Options() nats.Options {
-	return nats.Options{
-		Connection: []client.Option{client.InProcessServer(s.server)},
-		Generation: s.generation,
+// engine is the open function of an engine on the server.
+func (s *Server) engine(o nats.Options) engine.Open {
+	o.Connection = append(slices.Clone(o.Connection), client.InProcessServer(s.server))
+	o.Generation = s.generation
+	return nats.Open(o)
+}
+
+// Open returns the function that starts a server, and an engine that has it for
+// itself.
+func Open(o Options, on nats.Options) engine.Open {
+	return func(ctx context.Context, deliver engine.Deliver) (engine.Engine, error) {
+		o.messageBytes = on.MessageBytes
+		s, err := Start(o)
+		if err != nil {
+			return nil, err
+		}
+		e, err := s.engine(on)(ctx, deliver)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		return &owner{Engine: e, server: s}, nil
 	}
+}
+
+// owner is an engine that has its server for itself.
+type owner struct {
+	engine.Engine
+	server  *Server
+	closing sync.Once
+	err     error
+}
+
+// Close closes the engine, then the server.
+func (o *owner) Close() error {
+	o.closing.Do(func() { o.err = errors.Join(o.Engine.Close(), o.server.Close()) })
+	return o.err
 }
 
 // Close stops the server, once all that it has is written. The engines on it are

@@ -1,11 +1,9 @@
 package embedded
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,42 +12,11 @@ import (
 	"millrace.dev/engine/nats"
 )
 
-// owner is an engine that has its server for itself.
-type owner struct {
-	engine.Engine
-	server  *Server
-	closing sync.Once
-	err     error
-}
-
-// Close closes the engine, then the server.
-func (o *owner) Close() error {
-	o.closing.Do(func() { o.err = errors.Join(o.Engine.Close(), o.server.Close()) })
-	return o.err
-}
-
-func openIn(dir string, o Options, change func(*nats.Options)) engine.Open {
-	return func(ctx context.Context, deliver engine.Deliver) (engine.Engine, error) {
-		o.Dir = dir
-		s, err := Start(o)
-		if err != nil {
-			return nil, err
-		}
-		options := s.Options()
-		change(&options)
-		e, err := nats.Open(options)(ctx, deliver)
-		if err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-		return &owner{Engine: e, server: s}, nil
-	}
-}
-
 func TestTheEngineKeepsTheContract(t *testing.T) {
 	const ids, window, age = 100, 2 * time.Second, 400 * time.Millisecond
 	enginetest.Run(t, func(t *testing.T) engine.Open {
 		t.Helper()
-		return openIn(t.TempDir(), Options{}, func(o *nats.Options) { o.DedupIDs, o.DedupWindow = ids, window })
+		return Open(Options{Dir: t.TempDir()}, nats.Options{DedupIDs: ids, DedupWindow: window})
 	}, enginetest.Options{Durable: true, Age: age, DedupIDs: ids, DedupWindow: window})
 }
 
