@@ -16,7 +16,7 @@ export FUZZTIME
 FOREIGN := Client|Example|Pages|EventSource
 
 # What `make test` runs, in this order: first what tells most in the shortest time.
-STAGES := deps lint check-generate test-go bench fuzz sdk e2e
+STAGES := deps lint check-generate test-go web web-test bench fuzz sdk e2e
 
 .PHONY: help
 help: ## List the targets
@@ -31,11 +31,12 @@ build: ## Build the server into .tmp/bin/millrace
 	go build -o $(BIN)/millrace ./cmd/millrace
 
 .PHONY: generate
-generate: npm ## Write gen/ from proto/
+generate: npm ## Write gen/ and the client's types from proto/
 	buf generate
+	buf generate --template buf.gen.web.yaml
 
 .PHONY: check-generate
-check-generate: generate ## Fail, with the names, when gen/ is not what is committed
+check-generate: generate ## Fail, with the names, when what is generated is not what is committed
 	./tools/check-generate.sh
 
 .PHONY: format
@@ -81,6 +82,14 @@ sdk: deps ## Generate clients in other languages, and compile or load each
 e2e: deps ## Run clients that are not ours against the server, a browser's included
 	go test -count=1 -tags e2e -run '$(FOREIGN)' ./e2e
 
+.PHONY: web
+web: npm-web ## Check, test and build the TypeScript packages in web/
+	npm run check --prefix web
+
+.PHONY: web-test
+web-test: deps npm-web ## Run the TypeScript client in Chromium against the server
+	npm run test:browser --prefix web
+
 .PHONY: vuln
 vuln: $(BIN)/govulncheck ## Report known vulnerabilities that the code reaches (needs the internet)
 	govulncheck ./...
@@ -91,15 +100,18 @@ deps: npm golangci-lint $(BIN)/grpcurl ## Install what the targets need; costs n
 
 .PHONY: clean
 clean: ## Remove what make built and installed in the tree
-	rm -rf .tmp sdk tools/node_modules
+	rm -rf .tmp sdk tools/node_modules web/node_modules web/packages/*/dist
 
-.PHONY: npm golangci-lint
+.PHONY: npm npm-web golangci-lint
 npm: tools/node_modules/.package-lock.json
+npm-web: web/node_modules/.package-lock.json
 golangci-lint: $(BIN)/golangci-lint
 
 # No install script is needed: buf and esbuild bring their binaries in packages.
 tools/node_modules/.package-lock.json: tools/package.json tools/package-lock.json
-	npm ci --prefix tools --ignore-scripts --no-audit --no-fund
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+tools/node_modules/.package-lock.json web/node_modules/.package-lock.json:
+	npm ci --prefix $(firstword $(subst /, ,$@)) --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 # tools/go.mod pins the versions; a newer one there rebuilds.

@@ -3,9 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-stale=$(git status --porcelain --untracked-files=all -- gen)
+stale=$(git status --porcelain --untracked-files=all -- gen web/packages/client/src/gen)
 if [[ -n $stale ]]; then
-  echo "gen/ is not what \`make generate\` writes from proto/, or is not committed:" >&2
+  echo "this is not what \`make generate\` writes from proto/, or is not committed:" >&2
   echo "$stale" >&2
   exit 1
 fi

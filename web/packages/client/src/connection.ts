@@ -147,7 +147,7 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
     const unauthenticated = reason === 'UNAUTHENTICATED';
     const renew = unauthenticated && typeof token === 'function' && !refused;
     refused = unauthenticated;
-    refresh = unauthenticated || !wasOpen;
+    refresh = unauthenticated || reason === 'EXPIRED' || !wasOpen;
     if (reason === 'SESSION_NOT_FOUND') session = undefined;
     if (!error.retryable || (unauthenticated && !renew)) {
       stop(error);
