@@ -9,6 +9,30 @@ import (
 	"millrace.dev/engine"
 )
 
+// BenchmarkSweepOfIdleChannels sweeps while so many channels have a position and
+// nothing else: it must cost the same.
+func BenchmarkSweepOfIdleChannels(b *testing.B) {
+	for _, channels := range []int{100, 100_000} {
+		b.Run(strconv.Itoa(channels)+" channels", func(b *testing.B) {
+			e := open(Options{}.withDefaults(), ignore)
+			defer e.Close()
+			for i := range channels {
+				m := &engine.Message{Channel: "bench." + strconv.Itoa(i), Time: time.Now()}
+				if _, err := e.Append(b.Context(), m, engine.AppendOptions{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				now := time.Now().Add(sweepInterval)
+				for i := range e.shards {
+					e.sweepShard(&e.shards[i], now)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkAppend(b *testing.B) {
 	for _, channels := range []int{1, 100_000} {
 		b.Run(strconv.Itoa(channels)+" channels", func(b *testing.B) {

@@ -10,12 +10,16 @@ import (
 
 // log is one channel.
 type log struct {
+	name string // set once
+	plan plan   // guarded by the shard's schedule
+
 	// newest is the sequence of the newest message, read without the lock.
 	newest atomic.Uint64
 
 	mu sync.Mutex
 	*channellog.Log
 	used    time.Time // last time anybody asked
+	due     time.Time // a sweep looks at the log by then
 	dropped bool      // no longer in the shard; look it up again
 }
 
@@ -36,12 +40,25 @@ func (l *log) drop() {
 	l.dropped = true
 }
 
-// isUnused reports whether nothing is lost with the log. One that never had a
-// message has nothing that the next one would not have.
+// isUnused reports whether nothing is lost with the log.
 func (l *log) isUnused(now time.Time, ttl time.Duration) bool {
-	idle := now.Sub(l.used)
+	return l.IsBare() && !l.forgettable(ttl).After(now)
+}
+
+// forgettable is from when on a log that has nothing but its position may go. One
+// that never had a message has nothing that the next one would not have.
+func (l *log) forgettable(ttl time.Duration) time.Time {
 	if l.State().Head == 0 {
-		return idle >= sweepInterval
+		ttl = sweepInterval
 	}
-	return l.IsBare() && idle >= ttl
+	return l.used.Add(ttl)
+}
+
+// next is when the log has something to be freed, or is to go itself. It is not
+// ok if nothing that it has ever ends by itself.
+func (l *log) next(ttl time.Duration) (at time.Time, ok bool) {
+	if l.IsBare() {
+		return l.forgettable(ttl), true
+	}
+	return l.Due()
 }

@@ -11,7 +11,6 @@ import (
 	"context"
 	"crypto/rand"
 	"hash/maphash"
-	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,6 +64,8 @@ type shard struct {
 	// a message need not be kept, and no position ever means two messages.
 	epoch     string
 	forgotten map[uint64]int // by hash of the name
+
+	schedule schedule // its lock comes after those of the logs
 }
 
 // Open returns the function that starts the engine.
@@ -113,6 +114,7 @@ func (e *memory) Append(_ context.Context, m *engine.Message, options engine.App
 	defer e.sequence.end(m.Sequence)
 	l.Append(m, content, options.Retention, l.used)
 	l.newest.Store(m.Sequence)
+	e.plan(l)
 	e.deliver(m)
 	return engine.Receipt{Position: m.Position}, nil
 }
@@ -125,6 +127,7 @@ func (e *memory) Broadcast(_ context.Context, m *engine.Message) error {
 		return err
 	}
 	defer l.mu.Unlock()
+	e.plan(l)
 	e.deliver(m)
 	return nil
 }
@@ -259,7 +262,7 @@ func (e *memory) find(channel string) (l *log, kept bool, err error) {
 	if l := s.logs[channel]; l != nil {
 		return l, true, nil
 	}
-	return s.newLog(hash, e.options), false, nil
+	return s.newLog(channel, hash, e.options), false, nil
 }
 
 // keep returns the channel's log and makes it if there is none.
@@ -272,8 +275,8 @@ func (e *memory) keep(channel string) (*log, error) {
 	}
 	l := s.logs[channel]
 	if l == nil {
-		l = s.newLog(hash, e.options)
-		s.logs[strings.Clone(channel)] = l
+		l = s.newLog(strings.Clone(channel), hash, e.options)
+		s.logs[l.name] = l
 	}
 	return l, nil
 }
@@ -284,16 +287,31 @@ func (e *memory) shard(channel string) (s *shard, hash uint64) {
 }
 
 // newLog makes the log that the next message of a channel begins.
-func (s *shard) newLog(hash uint64, options Options) *log {
+func (s *shard) newLog(channel string, hash uint64, options Options) *log {
 	epoch := s.epoch
 	if n := s.forgotten[hash]; n > 0 {
 		epoch += strconv.Itoa(n)
 	}
-	return &log{Log: channellog.New(epoch, 0, 0, channellog.Limits(options))}
+	l := &log{name: channel, Log: channellog.New(epoch, 0, 0, channellog.Limits(options))}
+	l.plan = plan{log: l, next: -1}
+	return l
+}
+
+// plan has a sweep look at the log when there is something to free. Called with
+// the log locked; it is no more than a comparison where the log has a plan already.
+func (e *memory) plan(l *log) {
+	at, ok := l.next(e.options.StateTTL)
+	if !ok || !l.due.IsZero() && !at.Before(l.due) {
+		return
+	}
+	l.due = at
+	s, _ := e.shard(l.name)
+	s.schedule.by(&l.plan, at)
 }
 
 // sweep frees what nobody asks for: expired messages, forgotten ids, and the
-// state of channels long unused. Reads and appends never depend on it.
+// state of channels long unused. Reads and appends never depend on it, and it looks
+// only at the channels that have such.
 func (e *memory) sweep() {
 	ticker := time.NewTicker(sweepInterval)
 	defer ticker.Stop()
@@ -310,36 +328,40 @@ func (e *memory) sweep() {
 }
 
 func (e *memory) sweepShard(s *shard, now time.Time) {
-	s.mu.RLock()
-	logs := maps.Clone(s.logs)
-	s.mu.RUnlock()
-	for name, l := range logs {
+	for _, l := range s.schedule.takeDue(now) {
 		l.mu.Lock()
+		l.due = time.Time{}
 		l.Sweep(now)
 		unused := l.isUnused(now, e.options.StateTTL)
+		if !unused {
+			e.plan(l)
+		}
 		l.mu.Unlock()
 		if unused {
-			s.drop(name, maphash.String(e.seed, name), now, e.options.StateTTL)
+			e.drop(s, l, now)
 		}
 	}
 }
 
 // drop removes a log that is still unused once both locks are held.
-func (s *shard) drop(name string, hash uint64, now time.Time, ttl time.Duration) {
+func (e *memory) drop(s *shard, l *log, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.logs[name]
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.isUnused(now, ttl) {
+	switch {
+	case l.dropped:
+		return
+	case !l.isUnused(now, e.options.StateTTL):
+		e.plan(l)
 		return
 	}
 	l.dropped = true
-	delete(s.logs, name)
+	delete(s.logs, l.name)
 	if l.State().Head == 0 {
 		return
 	}
-	s.forgotten[hash]++
+	s.forgotten[maphash.String(e.seed, l.name)]++
 	if len(s.forgotten) > maxForgotten {
 		s.epoch, s.forgotten = newEpoch(), map[uint64]int{}
 	}

@@ -189,6 +189,79 @@ func TestExpiredMessagesAreFreedThoughNobodyAsks(t *testing.T) {
 	})
 }
 
+// planned counts the logs that sweeps of the next while would look at.
+func (e *memory) planned(within time.Duration) (n int) {
+	limit := time.Now().Add(within)
+	for i := range e.shards {
+		s := &e.shards[i].schedule
+		s.mu.Lock()
+		for _, p := range s.plans {
+			if p.at.Before(limit) {
+				n++
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
+func TestH2AChannelInWhichNothingHappensCostsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, ignore)
+		const channels = 1000
+		for i := range channels {
+			name := strconv.Itoa(i)
+			appendOne(t, e, &engine.Message{Channel: name, ID: "id", Producer: &engine.Producer{ID: "p", Seq: 1}}, tenMinutes)
+			appendOne(t, e, &engine.Message{Channel: name + " for ever"}, engine.Retention{Messages: 5})
+		}
+		time.Sleep(12 * time.Minute)
+		if n := e.planned(23 * time.Hour); n != 0 {
+			t.Errorf("sweeps of the next day look at %d logs, in which nothing happens", n)
+		}
+		time.Sleep(24 * time.Hour) // the producers go
+		time.Sleep(25 * time.Hour) // and the channels
+		if n := e.logs(); n != channels {
+			t.Errorf("%d logs are left, want those whose messages never expire", n)
+		}
+	})
+}
+
+func TestH2ASweepLooksAtAChannelWhenItHasSomethingToFree(t *testing.T) {
+	t.Parallel()
+	kept := func(e *memory) (n int) {
+		for i := range e.shards {
+			e.shards[i].mu.RLock()
+			for _, l := range e.shards[i].logs {
+				l.mu.Lock()
+				n += int(l.State().Head + 1 - l.State().Low)
+				l.mu.Unlock()
+			}
+			e.shards[i].mu.RUnlock()
+		}
+		return n
+	}
+	synctest.Test(t, func(t *testing.T) {
+		e := start(t, ignore)
+		appendOne(t, e, &engine.Message{Channel: "a", TTL: time.Hour}, engine.Retention{Messages: 9})
+		appendOne(t, e, &engine.Message{Channel: "b"}, tenMinutes)
+		time.Sleep(20 * time.Hour) // only their positions are left, and a sweep is far off
+		if n := kept(e); n != 0 {
+			t.Fatalf("%d messages are kept", n)
+		}
+		appendOne(t, e, &engine.Message{Channel: "a"}, tenMinutes)
+		appendOne(t, e, &engine.Message{Channel: "b", TTL: time.Second}, tenMinutes)
+		time.Sleep(2 * time.Minute)
+		if n := kept(e); n != 1 {
+			t.Errorf("%d messages are kept, want 1", n)
+		}
+		time.Sleep(10 * time.Minute)
+		if n := kept(e); n != 0 {
+			t.Errorf("%d messages are kept, want none", n)
+		}
+	})
+}
+
 func TestAnIDIsFreeAfterItsWindowThoughNothingWasSwept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -220,8 +293,8 @@ func TestALogThatIsUsedAgainIsNotDropped(t *testing.T) {
 	t.Parallel()
 	e := start(t, ignore)
 	appendOne(t, e, &engine.Message{Channel: "a"}, engine.Retention{})
-	s, hash := e.shard("a")
-	s.drop("a", hash, time.Now(), e.options.StateTTL) // the sweep that saw it unused
+	s, _ := e.shard("a")
+	e.drop(s, s.logs["a"], time.Now()) // the sweep that saw it unused
 	if n := e.logs(); n != 1 {
 		t.Errorf("%d logs are left, want 1", n)
 	}

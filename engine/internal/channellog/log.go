@@ -35,6 +35,7 @@ type Log struct {
 	ids       map[string]appended
 	order     []string // ids, oldest first
 	producers map[string]producer
+	silent    time.Time // no producer has been silent for longer
 }
 
 // New returns the log of a channel that is at the head, and of whose messages up
@@ -84,6 +85,31 @@ func (l *Log) Sweep(now time.Time) {
 	l.Expire(now)
 	l.forget(now)
 	l.forgetProducers(now)
+}
+
+// Due is when Sweep has something to forget. It is not ok if it never will.
+func (l *Log) Due() (at time.Time, ok bool) {
+	sooner := func(other time.Time) {
+		if !ok || other.Before(at) {
+			at, ok = other, true
+		}
+	}
+	if l.kept() > 0 {
+		m := l.ring[l.first]
+		if l.keep.Age > 0 {
+			sooner(m.Time.Add(l.keep.Age))
+		}
+		if m.TTL > 0 {
+			sooner(m.Time.Add(m.TTL))
+		}
+	}
+	if len(l.order) > 0 {
+		sooner(l.ids[l.order[0]].time.Add(l.limits.DedupWindow))
+	}
+	if len(l.producers) > 0 {
+		sooner(l.silent.Add(l.limits.StateTTL))
+	}
+	return at, ok
 }
 
 // IsBare reports whether nothing but the position is left.

@@ -46,7 +46,7 @@ func (l *Log) rememberProducer(m *engine.Message, now time.Time) {
 		return
 	}
 	if l.producers == nil {
-		l.producers = map[string]producer{}
+		l.producers, l.silent = map[string]producer{}, now
 	}
 	if _, known := l.producers[m.Producer.ID]; !known && len(l.producers) >= l.limits.DedupIDs {
 		l.forgetSilentProducer()
@@ -77,9 +77,17 @@ func (l *Log) forgetSilentProducer() {
 // forgetProducers drops those that have been silent for longer than state is
 // kept.
 func (l *Log) forgetProducers(now time.Time) {
+	silent := now
 	for id, p := range l.producers {
-		if now.Sub(p.time) > l.limits.StateTTL {
+		switch {
+		case now.Sub(p.time) >= l.limits.StateTTL:
 			delete(l.producers, id)
+		case p.time.Before(silent):
+			silent = p.time
 		}
+	}
+	l.silent = silent
+	if len(l.producers) == 0 {
+		l.producers = nil
 	}
 }
