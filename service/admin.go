@@ -95,6 +95,7 @@ func (a *admin) Disconnect(ctx context.Context, request *millracev1.DisconnectRe
 		s.finish(refuse(millracev1.ErrorReason_ERROR_REASON_DISCONNECTED, "", "%s",
 			cmp.Or(request.GetMessage(), "disconnected by an administrator")))
 	}
+	a.forgetLost(request.GetSession(), request.GetUser())
 	return &millracev1.DisconnectResponse{Sessions: uint32(len(sessions))}, nil
 }
 

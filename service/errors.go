@@ -66,34 +66,33 @@ func (r *refusal) retryAfter(d time.Duration) *refusal {
 // outcome is what a reason means on the wires.
 type outcome struct {
 	code  connect.Code
-	close int  // WebSocket close code, where the session ends
-	retry bool // whether coming back can help
+	close int // WebSocket close code, where the session ends
 }
 
 // outcomes is the one table of reasons; docs/PROTOCOL.md shows it to users.
 // Close codes are 4000 + the number of the reason.
 var outcomes = map[millracev1.ErrorReason]outcome{
-	millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST:   {connect.CodeInvalidArgument, 4001, false},
-	millracev1.ErrorReason_ERROR_REASON_INVALID_CHANNEL:   {connect.CodeInvalidArgument, 4002, false},
-	millracev1.ErrorReason_ERROR_REASON_INVALID_JSON:      {connect.CodeInvalidArgument, 4003, false},
-	millracev1.ErrorReason_ERROR_REASON_TOO_LARGE:         {connect.CodeInvalidArgument, 4004, false},
-	millracev1.ErrorReason_ERROR_REASON_TOO_MANY:          {connect.CodeInvalidArgument, 4005, false},
-	millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED:   {connect.CodeUnauthenticated, 4006, false},
-	millracev1.ErrorReason_ERROR_REASON_FORBIDDEN:         {connect.CodePermissionDenied, 4007, false},
-	millracev1.ErrorReason_ERROR_REASON_RATE_LIMITED:      {connect.CodeResourceExhausted, 4008, true},
-	millracev1.ErrorReason_ERROR_REASON_SLOW_CONSUMER:     {connect.CodeResourceExhausted, 4009, true},
-	millracev1.ErrorReason_ERROR_REASON_DRAINING:          {connect.CodeUnavailable, 4010, true},
-	millracev1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND: {connect.CodeNotFound, 4011, true},
-	millracev1.ErrorReason_ERROR_REASON_NOT_ENABLED:       {connect.CodeFailedPrecondition, 4012, false},
-	millracev1.ErrorReason_ERROR_REASON_POSITION_MISMATCH: {connect.CodeFailedPrecondition, 4013, false},
-	millracev1.ErrorReason_ERROR_REASON_ID_REUSED:         {connect.CodeAlreadyExists, 4014, false},
-	millracev1.ErrorReason_ERROR_REASON_INVALID_CURSOR:    {connect.CodeInvalidArgument, 4015, false},
-	millracev1.ErrorReason_ERROR_REASON_GAP:               {connect.CodeOutOfRange, 4016, true},
-	millracev1.ErrorReason_ERROR_REASON_DISCONNECTED:      {connect.CodeAborted, 4017, false},
-	millracev1.ErrorReason_ERROR_REASON_SEQUENCE_MISMATCH: {connect.CodeFailedPrecondition, 4018, false},
-	millracev1.ErrorReason_ERROR_REASON_EXPIRED:           {connect.CodeUnavailable, 4019, true},
-	millracev1.ErrorReason_ERROR_REASON_INTERNAL:          {connect.CodeInternal, 4020, true},
-	millracev1.ErrorReason_ERROR_REASON_UNAVAILABLE:       {connect.CodeUnavailable, 4021, true},
+	millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST:   {connect.CodeInvalidArgument, 4001},
+	millracev1.ErrorReason_ERROR_REASON_INVALID_CHANNEL:   {connect.CodeInvalidArgument, 4002},
+	millracev1.ErrorReason_ERROR_REASON_INVALID_JSON:      {connect.CodeInvalidArgument, 4003},
+	millracev1.ErrorReason_ERROR_REASON_TOO_LARGE:         {connect.CodeInvalidArgument, 4004},
+	millracev1.ErrorReason_ERROR_REASON_TOO_MANY:          {connect.CodeInvalidArgument, 4005},
+	millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED:   {connect.CodeUnauthenticated, 4006},
+	millracev1.ErrorReason_ERROR_REASON_FORBIDDEN:         {connect.CodePermissionDenied, 4007},
+	millracev1.ErrorReason_ERROR_REASON_RATE_LIMITED:      {connect.CodeResourceExhausted, 4008},
+	millracev1.ErrorReason_ERROR_REASON_SLOW_CONSUMER:     {connect.CodeResourceExhausted, 4009},
+	millracev1.ErrorReason_ERROR_REASON_DRAINING:          {connect.CodeUnavailable, 4010},
+	millracev1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND: {connect.CodeNotFound, 4011},
+	millracev1.ErrorReason_ERROR_REASON_NOT_ENABLED:       {connect.CodeFailedPrecondition, 4012},
+	millracev1.ErrorReason_ERROR_REASON_POSITION_MISMATCH: {connect.CodeFailedPrecondition, 4013},
+	millracev1.ErrorReason_ERROR_REASON_ID_REUSED:         {connect.CodeAlreadyExists, 4014},
+	millracev1.ErrorReason_ERROR_REASON_INVALID_CURSOR:    {connect.CodeInvalidArgument, 4015},
+	millracev1.ErrorReason_ERROR_REASON_GAP:               {connect.CodeOutOfRange, 4016},
+	millracev1.ErrorReason_ERROR_REASON_DISCONNECTED:      {connect.CodeAborted, 4017},
+	millracev1.ErrorReason_ERROR_REASON_SEQUENCE_MISMATCH: {connect.CodeFailedPrecondition, 4018},
+	millracev1.ErrorReason_ERROR_REASON_EXPIRED:           {connect.CodeUnavailable, 4019},
+	millracev1.ErrorReason_ERROR_REASON_INTERNAL:          {connect.CodeInternal, 4020},
+	millracev1.ErrorReason_ERROR_REASON_UNAVAILABLE:       {connect.CodeUnavailable, 4021},
 }
 
 // CloseCode is the WebSocket close code of a session that ends with err.

@@ -44,6 +44,24 @@ func (s *Service) expire(r *remains) {
 	}
 }
 
+// forgetLost makes lost sessions leave before their time: the one with an id, or all
+// of a user.
+func (s *Service) forgetLost(id, user string) {
+	s.mu.Lock()
+	var forgotten []*remains
+	for token, r := range s.lost {
+		if r.id == id || user != "" && r.identity.User == user {
+			r.timer.Stop()
+			delete(s.lost, token)
+			forgotten = append(forgotten, r)
+		}
+	}
+	s.mu.Unlock()
+	for _, r := range forgotten {
+		s.leaveAll(r.id, r.identity, r.present)
+	}
+}
+
 func (s *Service) leaveAll(id string, identity auth.Identity, present map[string]struct{}) {
 	for name := range present {
 		s.presence.leave(name, memberName(id, identity), id)

@@ -78,6 +78,9 @@ func (s *Session) run(ctx context.Context, send func(*Batch) error) error {
 			}
 			err := send(&Batch{Frames: frames[:n]})
 			s.writing.Store(0)
+			if err != nil && s.expelled.Load() {
+				err = s.reason() // why it was cut
+			}
 			if err != nil {
 				return err
 			}
