@@ -2,13 +2,14 @@ package sse
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"sync/atomic"
 	"time"
 
 	"millrace.dev/adapters/internal/outlet"
+	"millrace.dev/adapters/internal/poll"
 	millracev1 "millrace.dev/gen/millrace/v1"
 	"millrace.dev/service"
 )
@@ -19,6 +20,7 @@ import (
 type socket struct {
 	*stream
 	session service.Attachment
+	in      *poll.Conn
 	out     *outlet.Outlet
 
 	live atomic.Pointer[outlet.Outlet] // out, for cut
@@ -33,7 +35,8 @@ func (s *socket) Attach(session service.Attachment, _ *millracev1.Ready) error {
 	if err != nil {
 		return err
 	}
-	s.out = outlet.New(conn, session.Resume)
+	s.in = poll.New(&s.handler.waiting, conn, nil)
+	s.out = outlet.New(s.in, session.Resume)
 	s.live.Store(s.out)
 	if _, err := s.out.Write(head); err != nil {
 		return err
@@ -43,7 +46,7 @@ func (s *socket) Attach(session service.Attachment, _ *millracev1.Ready) error {
 	if err != nil {
 		return err
 	}
-	session.Go(func() { s.readLoop(conn) })
+	s.in.Start(session.Go, s.turn)
 	return nil
 }
 
@@ -58,13 +61,20 @@ func (s *socket) head() []byte {
 	return b.Bytes()
 }
 
-// readLoop waits for the client to go: it has nothing more to say.
-func (s *socket) readLoop(conn io.Reader) {
-	_, err := io.Copy(io.Discard, conn)
-	if err == nil {
-		err = io.EOF
+// turn reads what the client has to say, which is nothing. It returns false when
+// the client has gone.
+func (s *socket) turn() bool {
+	for {
+		s.in.Pause()
+		var nothing [64]byte
+		switch _, err := s.in.Read(nothing[:]); {
+		case errors.Is(err, poll.ErrSilent):
+			return true
+		case err != nil:
+			s.session.Leave(err)
+			return false
+		}
 	}
-	s.session.Leave(err)
 }
 
 // A chunk begins with its length, for which room is left: eight digits, most of

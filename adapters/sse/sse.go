@@ -27,6 +27,7 @@ import (
 
 	"millrace.dev/adapters/internal/browser"
 	"millrace.dev/adapters/internal/call"
+	"millrace.dev/adapters/internal/poll"
 	"millrace.dev/channel"
 	"millrace.dev/engine"
 	millracev1 "millrace.dev/gen/millrace/v1"
@@ -54,6 +55,7 @@ func New(s *service.Service, options Options) http.Handler {
 type handler struct {
 	service *service.Service
 	options Options
+	waiting poll.Set // connections that are silent
 }
 
 // ServeHTTP implements [http.Handler].

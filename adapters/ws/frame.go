@@ -12,6 +12,7 @@ import (
 
 	"millrace.dev/adapters/internal/browser"
 	"millrace.dev/adapters/internal/outlet"
+	"millrace.dev/adapters/internal/poll"
 	"millrace.dev/service"
 )
 
@@ -66,10 +67,12 @@ func closeReason(err error) string {
 	return reason
 }
 
-// Buffers for the library: it reads small commands, and writes control frames of
-// at most 125 bytes, each flushed as one Write to the outlet.
+// Buffers for the library: it writes control frames of at most 125 bytes, each
+// flushed as one Write to the outlet, and reads through a buffer that is hardly
+// one where the connection has its own while it is not silent.
 const (
 	readBuffer  = 512
+	tinyBuffer  = 16
 	writeBuffer = 136
 )
 
@@ -81,20 +84,31 @@ type hijacker struct {
 
 // Hijack implements [http.Hijacker].
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, buffered, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	hijacked, buffered, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
-	out := outlet.New(conn, h.connection.taken)
-	h.connection.out = out
 	early, err := buffered.Peek(buffered.Reader.Buffered())
 	if err != nil {
 		return nil, nil, err
 	}
-	// The library looks for what came with the handshake in the reader's buffer.
-	reader := bufio.NewReaderSize(bytes.NewReader(early), max(readBuffer, len(early)))
-	if _, err := reader.Peek(len(early)); err != nil {
-		return nil, nil, err
+	c := h.connection
+	c.in = poll.New(&c.handler.waiting, hijacked, bytes.Clone(early))
+	c.out = outlet.New(c.in, c.taken)
+	size := readBuffer
+	if c.in.IsWaitedFor() {
+		size = tinyBuffer
 	}
-	return out, bufio.NewReadWriter(reader, bufio.NewWriterSize(out, writeBuffer)), nil
+	c.buffered = bufio.NewReaderSize(c.out, size)
+	return polite{c.out}, bufio.NewReadWriter(c.buffered, bufio.NewWriterSize(c.out, writeBuffer)), nil
+}
+
+// polite is the connection for the library, which closes it right behind its
+// close frame: the client takes that first.
+type polite struct{ *outlet.Outlet }
+
+// Close implements [net.Conn].
+func (p polite) Close() error {
+	p.Finish()
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -20,10 +21,30 @@ import (
 )
 
 // Frames that the service sends go around the library that reads and answers
-// control frames. Whatever clients do, no frame lands inside another: this test
-// guards every upgrade of the library.
+// control frames. Whatever clients do, no frame lands inside another, and none is
+// lost when reading stops between two: this test guards every upgrade of the
+// library.
 func TestFramesOfTheServiceAndOfTheLibraryNeverMix(t *testing.T) {
 	t.Parallel()
+	t.Run("TCP", func(t *testing.T) { t.Parallel(); interleave(t, func(l net.Listener) net.Listener { return l }) })
+	t.Run("as TLS", func(t *testing.T) {
+		t.Parallel()
+		interleave(t, func(l net.Listener) net.Listener { return opaque{l} })
+	})
+}
+
+// opaque is a listener whose connections do not say that they are TCP, like those
+// of TLS.
+type opaque struct{ net.Listener }
+
+// Accept implements [net.Listener].
+func (l opaque) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return struct{ net.Conn }{conn}, err
+}
+
+func interleave(t *testing.T, wrap func(net.Listener) net.Listener) {
+	t.Helper()
 	node, err := service.New(t.Context(), memory.Open(memory.Options{}), service.Config{
 		// Enough for whoever falls behind to catch up.
 		Rules: []service.Rule{{Pattern: ">", History: engine.Retention{Messages: 1000}}},
@@ -36,7 +57,9 @@ func TestFramesOfTheServiceAndOfTheLibraryNeverMix(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	server := httptest.NewServer(ws.New(node, ws.Options{}))
+	server := httptest.NewUnstartedServer(ws.New(node, ws.Options{}))
+	server.Listener = wrap(server.Listener)
+	server.Start()
 	t.Cleanup(server.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

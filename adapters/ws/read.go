@@ -7,28 +7,43 @@ import (
 
 	"github.com/coder/websocket"
 
+	"millrace.dev/adapters/internal/poll"
 	"millrace.dev/service"
 )
 
-// readLoop does what the client asks, one command after the other, until the
-// connection ends.
-func (c *connection) readLoop() {
+// turn does what the client asks, one command after the other, until it asks for
+// nothing. It returns false when the connection has ended.
+//
+// The connection is between two frames when the library asks for the first byte
+// of one: there the library is usable after an error, which the tests hold for
+// every upgrade of it.
+func (c *connection) turn() bool {
 	for {
+		c.betweenFrames()
 		data, err := c.readFrame()
 		if err == nil {
 			c.heard.Store(true)
 			err = c.serve(data)
 		}
-		if err == nil {
+		switch {
+		case err == nil:
 			continue
-		}
-		if websocket.CloseStatus(err) == websocket.StatusNormalClosure {
+		case errors.Is(err, poll.ErrSilent):
+			return true
+		case websocket.CloseStatus(err) == websocket.StatusNormalClosure:
 			err = service.ErrLeft
 		}
 		c.read.Store(true)
 		c.session.Leave(err)
 		c.finish()
-		return
+		return false
+	}
+}
+
+// betweenFrames lets the connection be silent, unless part of a frame has come.
+func (c *connection) betweenFrames() {
+	if c.buffered.Buffered() == 0 {
+		c.in.Pause()
 	}
 }
 

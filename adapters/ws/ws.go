@@ -15,6 +15,7 @@
 package ws
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -29,6 +30,7 @@ import (
 	"millrace.dev/adapters/internal/browser"
 	"millrace.dev/adapters/internal/call"
 	"millrace.dev/adapters/internal/outlet"
+	"millrace.dev/adapters/internal/poll"
 	millracev1 "millrace.dev/gen/millrace/v1"
 	"millrace.dev/gen/millrace/v1/millracev1connect"
 	"millrace.dev/service"
@@ -60,6 +62,7 @@ func New(s *service.Service, options Options) http.Handler {
 type handler struct {
 	service *service.Service
 	options Options
+	waiting poll.Set // connections that are silent
 }
 
 // ServeHTTP implements [http.Handler]. It returns when the connection is a
@@ -115,16 +118,19 @@ func chooseWire(c *connection) wire {
 }
 
 // connection is one WebSocket. It implements [service.Sink]: the session's writer
-// sends, and a goroutine of its own reads.
+// sends, and what the client sends is read in turns.
 type connection struct {
 	// Set once, before the reader starts.
 	handler *handler
 	wire    wire
 	peer    call.Peer
 	conn    *websocket.Conn
+	in      *poll.Conn
 	out     *outlet.Outlet
 	ready   *millracev1.Ready
 	session service.Attachment
+
+	buffered *bufio.Reader // what the library reads from; owned by who reads
 
 	// Owned by the handler's goroutine.
 	w        http.ResponseWriter
@@ -179,7 +185,11 @@ func (c *connection) Attach(session service.Attachment, ready *millracev1.Ready)
 	} else {
 		c.wire.authenticated(*c.first, ready)
 	}
-	session.Go(c.readLoop)
+	hasMore := c.buffered.Buffered() > 0 // behind the first frame
+	c.in.Start(session.Go, c.turn)
+	if hasMore {
+		c.in.Call()
+	}
 	return nil
 }
 
@@ -189,7 +199,14 @@ func (c *connection) accept() error {
 		Subprotocols:       []string{protocolJSON, protocolProto},
 		InsecureSkipVerify: true, // package cors decided already
 		CompressionMode:    websocket.CompressionDisabled,
-		OnPongReceived:     func(context.Context, []byte) { c.heard.Store(true) },
+		OnPingReceived: func(context.Context, []byte) bool {
+			c.betweenFrames()
+			return true
+		},
+		OnPongReceived: func(context.Context, []byte) {
+			c.heard.Store(true)
+			c.betweenFrames()
+		},
 	})
 	if err != nil {
 		return err

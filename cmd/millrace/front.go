@@ -159,6 +159,7 @@ func (t *turnstile) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
+		limitUnsent(conn)
 		addr, counts := t.counts(conn.RemoteAddr())
 		switch {
 		case !counts:

@@ -43,7 +43,6 @@ type Outlet struct {
 func New(conn net.Conn, drained func()) *Outlet {
 	o := &Outlet{Conn: conn, drained: drained}
 	if direct, ok := unwrap(conn).(*net.TCPConn); ok && canSend {
-		tune(direct)
 		if raw, err := direct.SyscallConn(); err == nil {
 			o.raw = raw
 		}
@@ -51,8 +50,8 @@ func New(conn net.Conn, drained func()) *Outlet {
 	return o
 }
 
-// unwrap is the connection that a listener has put a counter around. The outlet
-// closes the outer one.
+// unwrap is the connection that others have wrapped. The outlet closes the outer
+// one.
 func unwrap(conn net.Conn) net.Conn {
 	if wrapped, ok := conn.(interface{ Unwrapped() net.Conn }); ok {
 		return wrapped.Unwrapped()

@@ -2,29 +2,11 @@ package outlet
 
 import (
 	"errors"
-	"net"
 	"syscall"
 	"unsafe"
 )
 
 const canSend = true
-
-// unsentLimit is how much the kernel takes beyond what is under way to the
-// client. The default lets a client that does not read pin megabytes.
-const unsentLimit = 16 << 10
-
-const tcpNotsentLowat = 25 // TCP_NOTSENT_LOWAT of linux/tcp.h, which package syscall does not name
-
-func tune(conn *net.TCPConn) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return
-	}
-	// Older kernels do not know it and work without.
-	_ = raw.Control(func(fd uintptr) {
-		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotsentLowat, unsentLimit)
-	})
-}
 
 // send is send(2) that takes what it can. One system call does without the
 // preparations of the poller: a client that takes everything costs nothing more.
