@@ -34,17 +34,32 @@ const (
 	Presence  Action = "presence"  // be present
 	Watch     Action = "watch"     // see who is present
 	History   Action = "history"   // read history
-	Admin     Action = "admin"     // administer the server
+
+	Inspect    Action = "inspect"    // see sessions, channels and rates
+	Disconnect Action = "disconnect" // end sessions and subscriptions of others
+	Revoke     Action = "revoke"     // make credentials worthless
+	Admin      Action = "admin"      // administer the server: the three before, without limits
 )
 
 // Actions are all actions.
-var Actions = []Action{Subscribe, Publish, Presence, Watch, History, Admin}
+var Actions = []Action{Subscribe, Publish, Presence, Watch, History, Inspect, Disconnect, Revoke, Admin}
+
+// IsAdministrative reports whether an action is [Admin] or one of those that it
+// stands for.
+func (a Action) IsAdministrative() bool {
+	return a == Inspect || a == Disconnect || a == Revoke || a == Admin
+}
 
 // Grant allows actions on the channels that match a pattern. "{user}" as a
 // token of the pattern stands for the caller's own name: `user.{user}.>`.
 type Grant struct {
 	Pattern string   `json:"pattern"`
 	Actions []Action `json:"actions"`
+}
+
+// allows reports whether the grant has the action, wherever it applies.
+func (g Grant) allows(action Action) bool {
+	return slices.Contains(g.Actions, action) || action.IsAdministrative() && slices.Contains(g.Actions, Admin)
 }
 
 // Identity is who calls.
@@ -64,7 +79,7 @@ type Identity struct {
 // pattern. For a pattern, one grant must cover all of it.
 func (id Identity) May(action Action, name string) bool {
 	return id.Reaches(name) && slices.ContainsFunc(id.Grants, func(grant Grant) bool {
-		return slices.Contains(grant.Actions, action) && id.covers(grant.Pattern, name)
+		return grant.allows(action) && id.covers(grant.Pattern, name)
 	})
 }
 
@@ -123,7 +138,7 @@ func (id Identity) relation(grant Grant, action Action, name string) string {
 		return fmt.Sprintf("cannot be for the user %q, whose name is not one token of a channel", id.User)
 	case !channel.Covers(own, name):
 		return fmt.Sprintf("does not cover %s", name)
-	case !slices.Contains(grant.Actions, action):
+	case !grant.allows(action):
 		return fmt.Sprintf("covers %s, but does not allow %s", name, action)
 	}
 	return fmt.Sprintf("covers %s and allows %s", name, action)

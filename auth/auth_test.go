@@ -81,8 +81,8 @@ func TestGrantsThatNeverWorkAreReported(t *testing.T) {
 		{auth.Grant{Pattern: "a..b", Actions: auth.Actions}, `grants[1].pattern: invalid channel: a token between "." is empty`},
 		{auth.Grant{Pattern: "chat.1*", Actions: auth.Actions}, `grants[1].pattern: invalid channel: "*" and ">" stand for whole tokens`},
 		{auth.Grant{Pattern: "chat"}, "grants[1].actions: none given"},
-		{auth.Grant{Pattern: "chat", Actions: []auth.Action{"read"}}, `grants[1].actions: "read" is none of [subscribe publish presence watch history admin]`},
-		{auth.Grant{Pattern: "chat", Actions: []auth.Action{"Publish"}}, `grants[1].actions: "Publish" is none of [subscribe publish presence watch history admin]`},
+		{auth.Grant{Pattern: "chat", Actions: []auth.Action{"read"}}, `grants[1].actions: "read" is none of [subscribe publish presence watch history inspect disconnect revoke admin]`},
+		{auth.Grant{Pattern: "chat", Actions: []auth.Action{"Publish"}}, `grants[1].actions: "Publish" is none of [subscribe publish presence watch history inspect disconnect revoke admin]`},
 	} {
 		if err := auth.CheckGrants([]auth.Grant{auth.Everything, test.grant}); err == nil || err.Error() != test.want {
 			t.Errorf("%+v: %v", test.grant, err)

@@ -124,7 +124,7 @@ func TestATokenIsRefused(t *testing.T) {
 		"with a grant of no pattern": {hs256(jwt.MapClaims{"grants": []auth.Grant{{Pattern: "a..b", Actions: auth.Actions}}}),
 			badClaims + `grants[0].pattern: invalid channel: a token between "." is empty`},
 		"with a grant of an unknown action": {hs256(jwt.MapClaims{"grants": []auth.Grant{{Pattern: "a", Actions: []auth.Action{"all"}}}}),
-			badClaims + `grants[0].actions: "all" is none of [subscribe publish presence watch history admin]`},
+			badClaims + `grants[0].actions: "all" is none of [subscribe publish presence watch history inspect disconnect revoke admin]`},
 		"with grants of another form":  {hs256(jwt.MapClaims{"grants": "all"}), notValid},
 		"with a user that is a number": {hs256(jwt.MapClaims{"sub": 7}), notValid},
 	} {

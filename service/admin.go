@@ -1,138 +1,111 @@
 package service
 
 import (
-	"cmp"
 	"context"
-	"slices"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"millrace.dev/auth"
-	"millrace.dev/channel"
 	millracev1 "millrace.dev/gen/millrace/v1"
+	"millrace.dev/gen/millrace/v1/millracev1connect"
 )
 
 // admin implements AdminService for this node.
 type admin struct{ *Service }
 
-func checkAdmin(ctx context.Context) error {
-	if !identityOf(ctx).May(auth.Admin, ">") {
-		return refuse(millracev1.ErrorReason_ERROR_REASON_FORBIDDEN, "", "the credentials do not allow administration")
+// everywhere is what a grant must cover for what is not about one channel.
+const everywhere = ">"
+
+// checkAdmin reports that the caller may not do an administrative action.
+func checkAdmin(ctx context.Context, action auth.Action, name string) error {
+	if identityOf(ctx).May(action, name) {
+		return nil
 	}
-	return nil
+	field := ""
+	if name != everywhere {
+		field = "channel"
+	}
+	return refuse(millracev1.ErrorReason_ERROR_REASON_FORBIDDEN, field, "the credentials do not allow %s on %s", action, printable(name))
 }
 
-// ListSessions implements the API.
-func (a *admin) ListSessions(ctx context.Context, request *millracev1.ListSessionsRequest) (*millracev1.ListSessionsResponse, error) {
-	if err := checkAdmin(ctx); err != nil {
-		return nil, err
-	}
-	sessions := a.find("", request.GetUser())
-	slices.SortFunc(sessions, func(x, y *Session) int { return cmp.Compare(x.id, y.id) })
-	items, next, err := page(sessions, func(s *Session) string { return s.id }, request.GetPageToken(), request.GetPageSize())
+// permit is checkAdmin for what changes something: a refusal is logged.
+func (a *admin) permit(ctx context.Context, action auth.Action, name string) error {
+	err := checkAdmin(ctx, action, name)
 	if err != nil {
-		return nil, err
+		c := callerOf(ctx)
+		a.log.WarnContext(ctx, "administration refused", "action", string(action), "by", c.identity.User, "token_id", c.identity.TokenID, "address", c.host)
 	}
-	response := &millracev1.ListSessionsResponse{NextPageToken: next, Total: uint32(len(sessions))}
-	for _, s := range items {
-		response.Sessions = append(response.Sessions, s.toProto())
-	}
-	return response, nil
+	return err
 }
 
-func (s *Session) toProto() *millracev1.Session {
-	names := s.names()
-	slices.Sort(names)
-	return &millracev1.Session{
-		Id: s.id, User: s.who().User, Protocol: s.protocol, Peer: s.peer, Client: s.client,
-		StartTime: timestamppb.New(s.started), Channels: names, PendingBytes: uint64(max(s.pending.Load(), 0)),
-	}
+// record logs who has changed what.
+func (a *admin) record(ctx context.Context, method string, sessions int, details ...any) {
+	c := callerOf(ctx)
+	a.log.InfoContext(ctx, "administration", append([]any{
+		"method", method, "by", c.identity.User, "token_id", c.identity.TokenID, "address", c.host, "sessions", sessions,
+	}, details...)...)
 }
 
-// find returns the sessions with an id, or of a user; all for neither.
-func (a *admin) find(id, user string) []*Session {
-	a.mu.RLock()
-	sessions := a.all()
-	a.mu.RUnlock()
-	return slices.DeleteFunc(sessions, func(s *Session) bool {
-		return id != "" && s.id != id || user != "" && s.who().User != user
-	})
-}
-
-// ListChannels implements the API.
-func (a *admin) ListChannels(ctx context.Context, request *millracev1.ListChannelsRequest) (*millracev1.ListChannelsResponse, error) {
-	if err := checkAdmin(ctx); err != nil {
-		return nil, err
-	}
-	pattern := cmp.Or(request.GetPattern(), ">")
-	if err := channel.CheckPattern(pattern); err != nil {
-		return nil, err
-	}
-	var channels []*millracev1.Channel
-	a.hub.each(func(t *topic) {
-		if channel.Covers(pattern, t.name) {
-			channels = append(channels, &millracev1.Channel{Name: t.name, Subscribers: uint32(t.subscribers())})
-		}
-	})
-	slices.SortFunc(channels, func(x, y *millracev1.Channel) int { return cmp.Compare(x.GetName(), y.GetName()) })
-	items, next, err := page(channels, (*millracev1.Channel).GetName, request.GetPageToken(), request.GetPageSize())
-	return &millracev1.ListChannelsResponse{Channels: items, NextPageToken: next, Total: uint32(len(channels))}, err
-}
-
-// Disconnect implements the API.
-func (a *admin) Disconnect(ctx context.Context, request *millracev1.DisconnectRequest) (*millracev1.DisconnectResponse, error) {
-	if err := checkAdmin(ctx); err != nil {
-		return nil, err
-	}
-	if err := checkText("message", request.GetMessage(), maxMediaType); err != nil {
-		return nil, err
-	}
-	sessions, err := a.target(request.GetSession(), request.GetUser())
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range sessions {
-		s.finish(refuse(millracev1.ErrorReason_ERROR_REASON_DISCONNECTED, "", "%s",
-			cmp.Or(request.GetMessage(), "disconnected by an administrator")))
-	}
-	a.forgetLost(request.GetSession(), request.GetUser())
-	return &millracev1.DisconnectResponse{Sessions: uint32(len(sessions))}, nil
-}
-
-// target finds the sessions that a request names; it must name some.
-func (a *admin) target(id, user string) ([]*Session, error) {
-	if id == "" && user == "" {
-		return nil, refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "target", "target: neither a session nor a user is given")
-	}
-	return a.find(id, user), nil
-}
-
-// Unsubscribe implements the API.
-func (a *admin) Unsubscribe(ctx context.Context, request *millracev1.UnsubscribeRequest) (*millracev1.UnsubscribeResponse, error) {
-	if err := checkAdmin(ctx); err != nil {
-		return nil, err
-	}
-	sessions, err := a.target(request.GetSession(), request.GetUser())
-	if err != nil {
-		return nil, err
-	}
-	name, removed := request.GetChannel(), uint32(0)
-	why := refuse(millracev1.ErrorReason_ERROR_REASON_DISCONNECTED, "", "unsubscribed by an administrator").on(name).info
-	for _, s := range sessions {
-		if s.evict(name, why) {
-			removed++
+// GetNode implements the API.
+func (a *admin) GetNode(ctx context.Context, _ *millracev1.GetNodeRequest) (*millracev1.GetNodeResponse, error) {
+	identity := identityOf(ctx)
+	var allowed []string
+	for _, action := range []auth.Action{auth.Inspect, auth.Disconnect, auth.Revoke} {
+		if identity.May(action, everywhere) {
+			allowed = append(allowed, string(action))
 		}
 	}
-	return &millracev1.UnsubscribeResponse{Sessions: removed}, nil
+	if len(allowed) == 0 {
+		return nil, checkAdmin(ctx, auth.Inspect, everywhere)
+	}
+	return &millracev1.GetNodeResponse{
+		Version: a.config.Version, Node: a.node, User: identity.User, Allowed: allowed,
+		StartTime: timestamppb.New(a.started), Time: timestamppb.Now(),
+		PendingLimit: uint64(a.config.Limits.PendingBytes),
+	}, nil
 }
 
-// evict removes a channel for a reason that the client is told.
-func (s *Session) evict(name string, why *millracev1.ErrorInfo) bool {
-	s.commands.Lock()
-	defer s.commands.Unlock()
-	removed := s.remove(subKey{name: name})
-	if removed {
-		s.notice(unsubscribedNotice(name, why))
+// stillMay reports why a caller who watches may not do so any longer.
+func (a *admin) stillMay(ctx context.Context) error {
+	identity := identityOf(ctx)
+	if identity.Expired() {
+		return errExpired()
 	}
-	return removed
+	return a.revoked.Check(identity)
+}
+
+// WatchSamples implements the API.
+func (a *admin) WatchSamples(ctx context.Context, request *millracev1.WatchSamplesRequest, stream millracev1connect.AdminServiceWatchSamplesServerStream) error {
+	if err := checkAdmin(ctx, auth.Inspect, everywhere); err != nil {
+		return err
+	}
+	samples, seen, changed := a.recorder.after(0)
+	if n := int(request.GetRecent()); n > 0 && n < len(samples) {
+		samples = samples[len(samples)-n:]
+	}
+	for {
+		if err := a.sendSamples(ctx, stream, samples); err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if samples, seen, changed = a.recorder.after(seen); changed == nil {
+			return refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(time.Second)
+		}
+		if err := a.stillMay(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// sendSamples sends what a client must take in time, like a session.
+func (a *admin) sendSamples(ctx context.Context, stream millracev1connect.AdminServiceWatchSamplesServerStream, samples []*millracev1.Sample) error {
+	if cut, ok := ctx.Value(cutKey{}).(func()); ok {
+		defer time.AfterFunc(a.config.Limits.WriteTimeout, cut).Stop()
+	}
+	return stream.Send(&millracev1.WatchSamplesResponse{Samples: samples})
 }

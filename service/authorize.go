@@ -131,7 +131,7 @@ func (c Config) Explain(identity auth.Identity, action auth.Action, name string)
 		allowed = allowed || granted != noAccess
 		why = append(why, fmt.Sprintf("the rule %s makes it the inbox of %s: %s", rule.Pattern, rule.owner(name), granted))
 	}
-	if !allowed && c.Authorizer.Client != nil && action != auth.Admin && identity.Reaches(name) {
+	if !allowed && c.Authorizer.Client != nil && !action.IsAdministrative() && identity.Reaches(name) {
 		why = append(why, "the application is asked, and decides")
 	}
 	if off := rule.off(action); allowed && off != "" {

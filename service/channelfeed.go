@@ -54,6 +54,7 @@ func (s *Service) openChannel(ctx context.Context, sub *subscription, request *m
 	if f.position.Offset < f.target {
 		sub.letGo() // the log comes first
 	}
+	sub.report()
 	return subscribed, gap, nil
 }
 

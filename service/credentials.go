@@ -16,8 +16,6 @@ import (
 const (
 	defaultTicketTTL = 30 * time.Second
 	maxTicketTTL     = 5 * time.Minute
-	defaultRemember  = 30 * 24 * time.Hour
-	maxRemember      = 400 * 24 * time.Hour
 )
 
 // errExpired is the end of a session that nobody has given new credentials.
@@ -189,26 +187,4 @@ func (s *Service) Revoke(revocation auth.Revocation) (sessions int, err error) {
 		}
 	}
 	return sessions, nil
-}
-
-// Revoke implements the API.
-func (a *admin) Revoke(ctx context.Context, request *millracev1.RevokeRequest) (*millracev1.RevokeResponse, error) {
-	if err := checkAdmin(ctx); err != nil {
-		return nil, err
-	}
-	if request.GetTokenId() == "" && request.GetUser() == "" {
-		return nil, refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "target", "target: neither a token nor a user is given")
-	}
-	remember := defaultRemember
-	if d := request.GetRemember(); d != nil {
-		remember = d.AsDuration()
-		if d.CheckValid() != nil || remember <= 0 || remember > maxRemember {
-			return nil, refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "remember", "remember: must be more than nothing and at most %s", maxRemember)
-		}
-	}
-	now := time.Now()
-	sessions, err := a.Service.Revoke(auth.Revocation{
-		TokenID: request.GetTokenId(), User: request.GetUser(), At: now, Until: now.Add(remember),
-	})
-	return &millracev1.RevokeResponse{Sessions: uint32(sessions)}, err
 }

@@ -40,10 +40,7 @@ func (h *hub) shard(name string) *hubShard {
 // deliver implements [engine.Deliver]. The engine calls it in order for each
 // channel, so a topic has the frames of one channel in order.
 func (h *hub) deliver(m *engine.Message) {
-	s := h.shard(m.Channel)
-	s.mu.RLock()
-	t := s.topics[m.Channel]
-	s.mu.RUnlock()
+	t := h.find(m.Channel)
 	var patterns []*topic
 	if !strings.HasPrefix(m.Channel, reserved) { // the server's own channels are nobody's to see
 		patterns = h.patterns.match(m.Channel)
@@ -92,6 +89,14 @@ func (h *hub) leave(sub *subscription) {
 	}
 }
 
+// find returns the topic of a name, nil if nobody is subscribed to it.
+func (h *hub) find(name string) *topic {
+	s := h.shard(name)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.topics[name]
+}
+
 // each calls fn with every topic.
 func (h *hub) each(fn func(*topic)) {
 	for i := range h.shards {
@@ -104,6 +109,18 @@ func (h *hub) each(fn func(*topic)) {
 	}
 }
 
+// size is how many topics there are.
+func (h *hub) size() int {
+	n := 0
+	for i := range h.shards {
+		s := &h.shards[i]
+		s.mu.RLock()
+		n += len(s.topics)
+		s.mu.RUnlock()
+	}
+	return n
+}
+
 // topic is the stream of what happened in one channel, or in the channels of
 // one pattern, since somebody subscribed: a list that the hub appends to and
 // every subscription walks at its own pace, without a lock. Nodes that all have
@@ -114,6 +131,7 @@ type topic struct {
 	mu    sync.Mutex
 	tail  *node // the newest node; never nil
 	known engine.Position
+	meter meter
 	subs  []*subscription
 }
 
@@ -135,8 +153,11 @@ func (t *topic) publish(f *Frame) {
 	n := &node{frame: f, bytes: last.bytes + uint64(size)}
 	last.next.Store(n)
 	t.tail = n
-	if f.Message != nil && !f.Message.Ephemeral {
-		t.known = f.Message.Position
+	if m := f.Message; m != nil {
+		t.meter.add(m.Time.UnixNano(), size)
+		if !m.Ephemeral {
+			t.known = m.Position
+		}
 	}
 	for _, sub := range t.subs {
 		sub.notify(n, size)

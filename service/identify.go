@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -98,7 +99,7 @@ func (s *Service) identify(next connect.ServerFunc) connect.ServerFunc {
 				return err
 			}
 		}
-		if err := s.calls.spend(c); err != nil {
+		if err := errors.Join(s.kicked.check(c.identity), s.calls.spend(c)); err != nil {
 			return err
 		}
 		return next(context.WithValue(ctx, callerKey{}, c), spec, stream)

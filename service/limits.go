@@ -63,10 +63,11 @@ func limited(setting string, limit int, unit string) *refusal {
 	return r
 }
 
-// tally counts the sessions of each user and address. The service's mu guards it.
-type tally struct{ users, hosts map[string]int }
+// tally counts the sessions of each user, address and wire. The service's mu
+// guards it.
+type tally struct{ users, hosts, wires map[string]int }
 
-func newTally() tally { return tally{map[string]int{}, map[string]int{}} }
+func newTally() tally { return tally{map[string]int{}, map[string]int{}, map[string]int{}} }
 
 // add counts a session, or says why there may not be one more.
 func (t tally) add(s *Session, limits Limits) error {
@@ -79,14 +80,18 @@ func (t tally) add(s *Session, limits Limits) error {
 	}
 	t.users[user]++
 	t.hosts[s.host]++
+	t.wires[s.protocol]++
 	return nil
 }
 
 func (t tally) remove(s *Session) {
-	for key, counts := range map[string]map[string]int{s.who().User: t.users, s.host: t.hosts} {
-		counts[key]--
-		if counts[key] <= 0 {
-			delete(counts, key)
+	for _, counted := range []struct {
+		in  map[string]int
+		key string
+	}{{t.users, s.who().User}, {t.hosts, s.host}, {t.wires, s.protocol}} {
+		counted.in[counted.key]--
+		if counted.in[counted.key] <= 0 {
+			delete(counted.in, counted.key)
 		}
 	}
 }

@@ -311,6 +311,16 @@ func (p *presence) page(name, after string, limit int) (members []*millracev1.Me
 	return members, len(found) > limit, len(set.members), set.next()
 }
 
+// count is how many users are present.
+func (p *presence) count(name string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if set := p.sets[name]; set != nil {
+		return len(set.members)
+	}
+	return 0
+}
+
 func (set *presenceSet) sorted(after string) []*member {
 	var found []*member
 	for user, m := range set.members {

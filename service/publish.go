@@ -37,7 +37,11 @@ func (s *Service) Publish(ctx context.Context, request *millracev1.PublishReques
 		m.Exclude = session.id
 	}
 	if m.Ephemeral {
-		return &millracev1.PublishResponse{}, s.engine.Broadcast(ctx, m)
+		err := s.engine.Broadcast(ctx, m)
+		if err == nil {
+			s.counts.published.Add(1)
+		}
+		return &millracev1.PublishResponse{}, err
 	}
 	options := engine.AppendOptions{Retention: s.rules.of(m.Channel).History}
 	if request.GetExpectedPosition() != nil {
@@ -47,6 +51,9 @@ func (s *Service) Publish(ctx context.Context, request *millracev1.PublishReques
 	receipt, err := s.engine.Append(ctx, m, options)
 	if err != nil {
 		return nil, appendRefusal(err, receipt).on(m.Channel)
+	}
+	if !receipt.Duplicate {
+		s.counts.published.Add(1)
 	}
 	return &millracev1.PublishResponse{Position: positionToProto(receipt.Position), Duplicate: receipt.Duplicate}, nil
 }

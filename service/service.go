@@ -33,6 +33,7 @@ type Service struct {
 	rules    rules
 	log      *slog.Logger
 	node     string
+	started  time.Time
 	engine   engine.Engine
 	hub      *hub
 	presence *presence
@@ -44,6 +45,10 @@ type Service struct {
 	// authorizer is nil where nobody is asked.
 	authorizer *authorizer
 	server     *connect.Server
+	kicked     kicks
+	recorder   *recorder
+	counts     counts        // of sessions without a writer, and of what is published
+	slow       atomic.Uint32 // sessions, as the watchdog saw last
 	writers    []*writer
 	nextTurn   atomic.Uint32 // of the writers, for new sessions
 	stop       context.CancelFunc
@@ -70,6 +75,8 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 		log:        config.Log,
 		authorizer: newAuthorizer(config.Authorizer, config.Log),
 		node:       rand.Text()[:10],
+		started:    time.Now(),
+		recorder:   newRecorder(),
 		hub:        newHub(),
 		sessions:   map[string]*Session{},
 		lost:       map[string]*remains{},
@@ -98,6 +105,7 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 		s.writers = append(s.writers, w)
 		s.stopped.Go(func() { w.run(running) })
 	}
+	s.stopped.Go(func() { s.record(running) })
 	return s, nil
 }
 
@@ -137,6 +145,7 @@ func (s *Service) Limits() Limits { return s.config.Limits }
 // when all sessions are gone, or with ctx.
 func (s *Service) Drain(ctx context.Context, window time.Duration) error {
 	s.health.set(false)
+	s.recorder.close()
 	sessions := s.refuseNew(refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(window))
 	for _, session := range sessions {
 		after := mathrand.N(max(window, time.Millisecond))
@@ -153,6 +162,7 @@ func (s *Service) Drain(ctx context.Context, window time.Duration) error {
 // Close ends what is left and stops the engine.
 func (s *Service) Close() error {
 	s.health.set(false)
+	s.recorder.close()
 	for _, session := range s.refuseNew(engine.ErrClosed) {
 		session.finish(engine.ErrClosed)
 	}

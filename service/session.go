@@ -393,6 +393,7 @@ func (s *Session) readOne(ctx context.Context, sub *subscription, now time.Time)
 		}
 		more, err = sub.read(ctx, &s.batch)
 	}
+	sub.report()
 	if sub.pace.interval > 0 && len(s.batch.frames) > from {
 		sub.nextTurn = now.Add(sub.pace.interval)
 	}
@@ -542,17 +543,4 @@ func (s *Session) close(end error) {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-}
-
-// names are the channels and patterns that the session is subscribed to.
-func (s *Session) names() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var names []string
-	for key := range s.subs {
-		if !key.presence {
-			names = append(names, key.name)
-		}
-	}
-	return names
 }

@@ -70,6 +70,7 @@ func (s *Service) end(session *Session, reason error) error {
 func (s *Session) run(ctx context.Context, send func(*Batch) error) error {
 	for {
 		frames, end := s.next(ctx)
+		s.counts().count(&s.batch)
 		for len(frames) > 0 {
 			n := batchLen(frames)
 			s.writing.Store(time.Now().UnixNano())
@@ -125,7 +126,7 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 	if err := s.register(session); err != nil {
 		return nil, err
 	}
-	if err := s.revoked.Check(session.who()); err != nil { // while it was being opened
+	if err := errors.Join(s.revoked.Check(session.who()), s.kicked.check(session.who())); err != nil { // while it was being opened
 		return nil, s.end(session, err)
 	}
 	return session, nil

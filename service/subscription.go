@@ -33,6 +33,7 @@ type subscription struct {
 	cursor  atomic.Pointer[node]
 	queued  atomic.Bool // in one of the session's lists, to be read
 	removed atomic.Bool
+	shown   atomic.Uint64 // offset that a channel's reader has come to, for who looks on
 
 	kept latest // what waits in place of the topic's frames; guarded by topic.mu
 
@@ -252,6 +253,26 @@ func (sub *subscription) pass(b *batch) (more, ok, missing bool) {
 	}
 	sub.session.pending.Add(-int64(n.bytes - at.bytes))
 	return n.next.Load() != nil, !missing, missing
+}
+
+// report tells who looks on how far the reader has come.
+func (sub *subscription) report() {
+	if f, isChannel := sub.feed.(*channelFeed); isChannel {
+		sub.shown.Store(f.position.Offset)
+	}
+}
+
+// waiting is how many bytes wait, and whether the reader still reads them from
+// elsewhere than the topic.
+func (sub *subscription) waiting() (bytes uint64, behind bool) {
+	t := sub.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at := sub.cursor.Load()
+	if at == nil {
+		return 0, true
+	}
+	return t.tail.bytes - at.bytes + uint64(sub.kept.bytes), false
 }
 
 // takeKept shows what was kept. Called under topic.mu.

@@ -53,11 +53,33 @@ func (s *Service) watchdog(ctx context.Context) {
 			s.mu.RLock()
 			sessions := s.all()
 			s.mu.RUnlock()
+			slow := uint32(0)
 			for _, session := range sessions {
-				if since := session.writing.Load(); since != 0 && now.UnixNano()-since > int64(timeout) {
+				if session.stalled(now) > timeout {
 					session.cut()
 				}
+				if session.isSlow(now) {
+					slow++
+				}
 			}
+			s.slow.Store(slow)
 		}
 	}
+}
+
+// slowAfter is how long a client may take nothing before it counts as slow.
+const slowAfter = time.Second
+
+// stalled is how long the client has taken nothing of what is being sent.
+func (s *Session) stalled(now time.Time) time.Duration {
+	since := s.writing.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Duration(now.UnixNano() - since)
+}
+
+// isSlow reports whether the client takes less than it is sent.
+func (s *Session) isSlow(now time.Time) bool {
+	return s.pending.Load() > s.budget/2 || s.stalled(now) > slowAfter
 }

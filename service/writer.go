@@ -57,7 +57,8 @@ const maxPause = 2 * time.Millisecond
 // writer sends to the sessions that are attached to it, in turn, whatever each
 // has pending in one write.
 type writer struct {
-	wake chan struct{} // holds one token if the queue is not empty
+	wake   chan struct{} // holds one token if the queue is not empty
+	counts counts
 
 	mu       sync.Mutex
 	queue    []*Session // that have something to send
@@ -210,6 +211,7 @@ func (s *Session) deliver(now time.Time) error {
 	if s.expelled.Load() {
 		return s.reason()
 	}
+	s.counts().count(&s.batch)
 	taken, err := s.sink.Deliver(s.batch.frames)
 	if taken {
 		s.blocked.Store(false)

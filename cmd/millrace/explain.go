@@ -29,7 +29,7 @@ func explainCommand() *cobra.Command {
 	flags.String("user", "", "`user` who asks")
 	flags.String("token", "", "`token` of who asks")
 	flags.StringArray("grant", nil, "what the user's token allows, as `pattern=actions`; may be repeated")
-	flags.String("action", "", "subscribe, publish, presence, watch, history or admin: the `action`")
+	flags.String("action", "", "subscribe, publish, presence, watch, history, inspect, disconnect, revoke or admin: the `action`")
 	flags.String("channel", "", "`channel` or pattern")
 	addOutputFlag(command)
 	for _, name := range []string{"action", "channel"} {

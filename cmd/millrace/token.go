@@ -16,8 +16,9 @@ func tokenCommand() *cobra.Command {
 		Use:   "token --user USER --grant PATTERN=ACTIONS",
 		Short: "Sign a token for a user",
 		Long: "Sign a token for a user, with the secret of the server.\n\n" +
-			"Actions are subscribe, publish, presence, watch, history and admin. {user} in a\n" +
-			"pattern is the user of the token.",
+			"Actions are subscribe, publish, presence, watch and history, and for operators\n" +
+			"inspect, disconnect, revoke, or admin for all three. {user} in a pattern is the user\n" +
+			"of the token.",
 		Example: "  millrace token --user ada --grant 'chat.>=subscribe,publish' --grant 'user.{user}.>=subscribe'",
 		Args:    cobra.NoArgs,
 		RunE:    runToken,

@@ -23,6 +23,114 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// SessionOrder is how a list of sessions is sorted.
+type SessionOrder int32
+
+const (
+	// By id, which is random and never changes: for going through all of them.
+	SessionOrder_SESSION_ORDER_UNSPECIFIED SessionOrder = 0
+	// The newest first.
+	SessionOrder_SESSION_ORDER_NEWEST SessionOrder = 1
+	// Those for which most waits first. Pages are of different moments, so one that
+	// moves may be on two of them or on none.
+	SessionOrder_SESSION_ORDER_PENDING SessionOrder = 2
+)
+
+// Enum value maps for SessionOrder.
+var (
+	SessionOrder_name = map[int32]string{
+		0: "SESSION_ORDER_UNSPECIFIED",
+		1: "SESSION_ORDER_NEWEST",
+		2: "SESSION_ORDER_PENDING",
+	}
+	SessionOrder_value = map[string]int32{
+		"SESSION_ORDER_UNSPECIFIED": 0,
+		"SESSION_ORDER_NEWEST":      1,
+		"SESSION_ORDER_PENDING":     2,
+	}
+)
+
+func (x SessionOrder) Enum() *SessionOrder {
+	p := new(SessionOrder)
+	*p = x
+	return p
+}
+
+func (x SessionOrder) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SessionOrder) Descriptor() protoreflect.EnumDescriptor {
+	return file_millrace_v1_admin_service_proto_enumTypes[0].Descriptor()
+}
+
+func (SessionOrder) Type() protoreflect.EnumType {
+	return &file_millrace_v1_admin_service_proto_enumTypes[0]
+}
+
+func (x SessionOrder) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SessionOrder.Descriptor instead.
+func (SessionOrder) EnumDescriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{0}
+}
+
+// ChannelOrder is how a list of channels is sorted.
+type ChannelOrder int32
+
+const (
+	// By name.
+	ChannelOrder_CHANNEL_ORDER_UNSPECIFIED ChannelOrder = 0
+	// Those with the most subscribers first. Pages are of different moments, so one
+	// that moves may be on two of them or on none.
+	ChannelOrder_CHANNEL_ORDER_SUBSCRIBERS ChannelOrder = 1
+	// Those with the most messages a second first; the same holds.
+	ChannelOrder_CHANNEL_ORDER_RATE ChannelOrder = 2
+)
+
+// Enum value maps for ChannelOrder.
+var (
+	ChannelOrder_name = map[int32]string{
+		0: "CHANNEL_ORDER_UNSPECIFIED",
+		1: "CHANNEL_ORDER_SUBSCRIBERS",
+		2: "CHANNEL_ORDER_RATE",
+	}
+	ChannelOrder_value = map[string]int32{
+		"CHANNEL_ORDER_UNSPECIFIED": 0,
+		"CHANNEL_ORDER_SUBSCRIBERS": 1,
+		"CHANNEL_ORDER_RATE":        2,
+	}
+)
+
+func (x ChannelOrder) Enum() *ChannelOrder {
+	p := new(ChannelOrder)
+	*p = x
+	return p
+}
+
+func (x ChannelOrder) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ChannelOrder) Descriptor() protoreflect.EnumDescriptor {
+	return file_millrace_v1_admin_service_proto_enumTypes[1].Descriptor()
+}
+
+func (ChannelOrder) Type() protoreflect.EnumType {
+	return &file_millrace_v1_admin_service_proto_enumTypes[1]
+}
+
+func (x ChannelOrder) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ChannelOrder.Descriptor instead.
+func (ChannelOrder) EnumDescriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{1}
+}
+
 // Action is what a grant allows.
 type Action int32
 
@@ -76,11 +184,11 @@ func (x Action) String() string {
 }
 
 func (Action) Descriptor() protoreflect.EnumDescriptor {
-	return file_millrace_v1_admin_service_proto_enumTypes[0].Descriptor()
+	return file_millrace_v1_admin_service_proto_enumTypes[2].Descriptor()
 }
 
 func (Action) Type() protoreflect.EnumType {
-	return &file_millrace_v1_admin_service_proto_enumTypes[0]
+	return &file_millrace_v1_admin_service_proto_enumTypes[2]
 }
 
 func (x Action) Number() protoreflect.EnumNumber {
@@ -89,7 +197,348 @@ func (x Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Action.Descriptor instead.
 func (Action) EnumDescriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{2}
+}
+
+// GetNodeRequest is empty: the node is the one that is asked.
+type GetNodeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetNodeRequest) Reset() {
+	*x = GetNodeRequest{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetNodeRequest) ProtoMessage() {}
+
+func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
+func (*GetNodeRequest) Descriptor() ([]byte, []int) {
 	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{0}
+}
+
+// GetNodeResponse describes a node.
+type GetNodeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of the server.
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// Random name of the process, new at each start.
+	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	// When it started.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Time of the node, to tell ages by.
+	Time *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	// User of the caller; empty for an API key.
+	User string `protobuf:"bytes,5,opt,name=user,proto3" json:"user,omitempty"`
+	// Which of `inspect`, `disconnect` and `revoke` the caller may do on `>`.
+	Allowed []string `protobuf:"bytes,6,rep,name=allowed,proto3" json:"allowed,omitempty"`
+	// Most bytes that wait for one session before it reads from the log, or is
+	// treated as its subscriptions say.
+	PendingLimit  uint64 `protobuf:"varint,7,opt,name=pending_limit,json=pendingLimit,proto3" json:"pending_limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetNodeResponse) Reset() {
+	*x = GetNodeResponse{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetNodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetNodeResponse) ProtoMessage() {}
+
+func (x *GetNodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetNodeResponse.ProtoReflect.Descriptor instead.
+func (*GetNodeResponse) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetNodeResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *GetNodeResponse) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *GetNodeResponse) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *GetNodeResponse) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *GetNodeResponse) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *GetNodeResponse) GetAllowed() []string {
+	if x != nil {
+		return x.Allowed
+	}
+	return nil
+}
+
+func (x *GetNodeResponse) GetPendingLimit() uint64 {
+	if x != nil {
+		return x.PendingLimit
+	}
+	return 0
+}
+
+// WatchSamplesRequest asks for samples.
+type WatchSamplesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only so many of the newest that are kept, before those to come; 0 means all,
+	// which are those of ten minutes.
+	Recent        uint32 `protobuf:"varint,1,opt,name=recent,proto3" json:"recent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSamplesRequest) Reset() {
+	*x = WatchSamplesRequest{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSamplesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSamplesRequest) ProtoMessage() {}
+
+func (x *WatchSamplesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSamplesRequest.ProtoReflect.Descriptor instead.
+func (*WatchSamplesRequest) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *WatchSamplesRequest) GetRecent() uint32 {
+	if x != nil {
+		return x.Recent
+	}
+	return 0
+}
+
+// WatchSamplesResponse has samples.
+type WatchSamplesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Samples, oldest first: in the first response those that are kept, in each
+	// later one a new one.
+	Samples       []*Sample `protobuf:"bytes,1,rep,name=samples,proto3" json:"samples,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchSamplesResponse) Reset() {
+	*x = WatchSamplesResponse{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchSamplesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchSamplesResponse) ProtoMessage() {}
+
+func (x *WatchSamplesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchSamplesResponse.ProtoReflect.Descriptor instead.
+func (*WatchSamplesResponse) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *WatchSamplesResponse) GetSamples() []*Sample {
+	if x != nil {
+		return x.Samples
+	}
+	return nil
+}
+
+// Sample says how much happened on a node in about one second.
+type Sample struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// End of that second.
+	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// Messages that were published through this node, a second.
+	PublishedRate float64 `protobuf:"fixed64,2,opt,name=published_rate,json=publishedRate,proto3" json:"published_rate,omitempty"`
+	// Messages that were delivered to sessions of this node, a second.
+	DeliveredRate float64 `protobuf:"fixed64,3,opt,name=delivered_rate,json=deliveredRate,proto3" json:"delivered_rate,omitempty"`
+	// Bytes of those deliveries, a second, before the framing of the wire.
+	DeliveredByteRate float64 `protobuf:"fixed64,4,opt,name=delivered_byte_rate,json=deliveredByteRate,proto3" json:"delivered_byte_rate,omitempty"`
+	// Sessions that were open, by wire.
+	Sessions map[string]uint32 `protobuf:"bytes,5,rep,name=sessions,proto3" json:"sessions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Sessions that were slow to take what they are sent, as `Session.slow` says.
+	SlowSessions uint32 `protobuf:"varint,6,opt,name=slow_sessions,json=slowSessions,proto3" json:"slow_sessions,omitempty"`
+	// Channels and patterns with subscribers.
+	Channels uint32 `protobuf:"varint,7,opt,name=channels,proto3" json:"channels,omitempty"`
+	// Memory of the process, in bytes.
+	MemoryBytes   uint64 `protobuf:"varint,8,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sample) Reset() {
+	*x = Sample{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sample) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sample) ProtoMessage() {}
+
+func (x *Sample) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sample.ProtoReflect.Descriptor instead.
+func (*Sample) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Sample) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Sample) GetPublishedRate() float64 {
+	if x != nil {
+		return x.PublishedRate
+	}
+	return 0
+}
+
+func (x *Sample) GetDeliveredRate() float64 {
+	if x != nil {
+		return x.DeliveredRate
+	}
+	return 0
+}
+
+func (x *Sample) GetDeliveredByteRate() float64 {
+	if x != nil {
+		return x.DeliveredByteRate
+	}
+	return 0
+}
+
+func (x *Sample) GetSessions() map[string]uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *Sample) GetSlowSessions() uint32 {
+	if x != nil {
+		return x.SlowSessions
+	}
+	return 0
+}
+
+func (x *Sample) GetChannels() uint32 {
+	if x != nil {
+		return x.Channels
+	}
+	return 0
+}
+
+func (x *Sample) GetMemoryBytes() uint64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
 }
 
 // Session describes a live session.
@@ -101,23 +550,28 @@ type Session struct {
 	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	// Wire, such as "connect", "grpc", "grpcweb", "ws" or "sse".
 	Protocol string `protobuf:"bytes,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
-	// Address of the peer.
+	// Address of the peer, with the port where it is known.
 	Peer string `protobuf:"bytes,4,opt,name=peer,proto3" json:"peer,omitempty"`
 	// Name and version of the client, as it gave them.
 	Client string `protobuf:"bytes,5,opt,name=client,proto3" json:"client,omitempty"`
 	// When the session began.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
-	// Channels and patterns it is subscribed to.
-	Channels []string `protobuf:"bytes,7,rep,name=channels,proto3" json:"channels,omitempty"`
+	// How many channels and patterns it is subscribed to.
+	Subscriptions uint32 `protobuf:"varint,7,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
 	// Bytes that wait for the client to read them.
-	PendingBytes  uint64 `protobuf:"varint,8,opt,name=pending_bytes,json=pendingBytes,proto3" json:"pending_bytes,omitempty"`
+	PendingBytes uint64 `protobuf:"varint,8,opt,name=pending_bytes,json=pendingBytes,proto3" json:"pending_bytes,omitempty"`
+	// Whether it is slow: more than half of what may wait for it does, or it has
+	// taken nothing for a second while something was being sent.
+	Slow bool `protobuf:"varint,9,opt,name=slow,proto3" json:"slow,omitempty"`
+	// When its credentials expire; unset for never.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[0]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -129,7 +583,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[0]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -142,7 +596,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{0}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Session) GetId() string {
@@ -187,11 +641,11 @@ func (x *Session) GetStartTime() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *Session) GetChannels() []string {
+func (x *Session) GetSubscriptions() uint32 {
 	if x != nil {
-		return x.Channels
+		return x.Subscriptions
 	}
-	return nil
+	return 0
 }
 
 func (x *Session) GetPendingBytes() uint64 {
@@ -199,6 +653,20 @@ func (x *Session) GetPendingBytes() uint64 {
 		return x.PendingBytes
 	}
 	return 0
+}
+
+func (x *Session) GetSlow() bool {
+	if x != nil {
+		return x.Slow
+	}
+	return false
+}
+
+func (x *Session) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
 }
 
 // ListSessionsRequest lists sessions.
@@ -209,14 +677,24 @@ type ListSessionsRequest struct {
 	// At most this many, up to 1,000; 0 means 100.
 	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// `next_page_token` of the page before, to continue it.
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Only sessions that are subscribed to exactly this channel or pattern; empty
+	// for all.
+	Channel string `protobuf:"bytes,4,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Only sessions from this address, or network such as 10.0.0.0/8; empty for
+	// all.
+	Address string `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
+	// Only sessions on this wire; empty for all.
+	Protocol string `protobuf:"bytes,6,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// How they are sorted.
+	Order         SessionOrder `protobuf:"varint,7,opt,name=order,proto3,enum=millrace.v1.SessionOrder" json:"order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[1]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -228,7 +706,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[1]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -241,7 +719,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{1}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListSessionsRequest) GetUser() string {
@@ -265,14 +743,42 @@ func (x *ListSessionsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListSessionsRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *ListSessionsRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ListSessionsRequest) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *ListSessionsRequest) GetOrder() SessionOrder {
+	if x != nil {
+		return x.Order
+	}
+	return SessionOrder_SESSION_ORDER_UNSPECIFIED
+}
+
 // ListSessionsResponse is one page of sessions.
 type ListSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The sessions, by id.
+	// The sessions, in the order asked for.
 	Sessions []*Session `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
 	// Token for the next page; empty if there is none.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// How many sessions there are in all.
+	// How many sessions there are in all that were asked for.
 	Total         uint32 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -280,7 +786,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[2]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -292,7 +798,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[2]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -305,7 +811,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{2}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -329,20 +835,259 @@ func (x *ListSessionsResponse) GetTotal() uint32 {
 	return 0
 }
 
-// Channel describes a channel with subscribers.
+// GetSessionRequest names a session.
+type GetSessionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Public id.
+	Session       string `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSessionRequest) Reset() {
+	*x = GetSessionRequest{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSessionRequest) ProtoMessage() {}
+
+func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
+func (*GetSessionRequest) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GetSessionRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+// GetSessionResponse is all of a session.
+type GetSessionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What a list says of it.
+	Session *Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// What it is subscribed to, by name.
+	Subscriptions []*SessionSubscription `protobuf:"bytes,2,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// Channels that it is present in, by name.
+	Present []string `protobuf:"bytes,3,rep,name=present,proto3" json:"present,omitempty"`
+	// Id of the token that opened it (`jti`), for `Revoke`; empty where there is
+	// none.
+	TokenId string `protobuf:"bytes,4,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	// Part of the wire's path that it was opened on, such as "dashboard".
+	Scope string `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`
+	// How long its client has taken nothing of what is being sent; unset if it
+	// takes what comes.
+	Stalled       *durationpb.Duration `protobuf:"bytes,6,opt,name=stalled,proto3" json:"stalled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSessionResponse) Reset() {
+	*x = GetSessionResponse{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSessionResponse) ProtoMessage() {}
+
+func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
+func (*GetSessionResponse) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetSessionResponse) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *GetSessionResponse) GetSubscriptions() []*SessionSubscription {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return nil
+}
+
+func (x *GetSessionResponse) GetPresent() []string {
+	if x != nil {
+		return x.Present
+	}
+	return nil
+}
+
+func (x *GetSessionResponse) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+func (x *GetSessionResponse) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *GetSessionResponse) GetStalled() *durationpb.Duration {
+	if x != nil {
+		return x.Stalled
+	}
+	return nil
+}
+
+// SessionSubscription is one session's view of a channel or pattern.
+type SessionSubscription struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Channel or pattern.
+	Channel string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Whether this is about who is present in it, rather than its messages.
+	Presence bool `protobuf:"varint,2,opt,name=presence,proto3" json:"presence,omitempty"`
+	// Where it is: the last message that was prepared for the client. Unset for
+	// patterns and presence.
+	Position *Position `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
+	// Newest message of the channel. Unset for patterns and presence.
+	Head *Position `protobuf:"bytes,4,opt,name=head,proto3" json:"head,omitempty"`
+	// Bytes that wait in it.
+	PendingBytes uint64 `protobuf:"varint,5,opt,name=pending_bytes,json=pendingBytes,proto3" json:"pending_bytes,omitempty"`
+	// Whether it reads the channel's log, because it resumes or has fallen behind,
+	// and not yet what is live.
+	Behind        bool `protobuf:"varint,6,opt,name=behind,proto3" json:"behind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionSubscription) Reset() {
+	*x = SessionSubscription{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionSubscription) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionSubscription) ProtoMessage() {}
+
+func (x *SessionSubscription) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionSubscription.ProtoReflect.Descriptor instead.
+func (*SessionSubscription) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SessionSubscription) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *SessionSubscription) GetPresence() bool {
+	if x != nil {
+		return x.Presence
+	}
+	return false
+}
+
+func (x *SessionSubscription) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+func (x *SessionSubscription) GetHead() *Position {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *SessionSubscription) GetPendingBytes() uint64 {
+	if x != nil {
+		return x.PendingBytes
+	}
+	return 0
+}
+
+func (x *SessionSubscription) GetBehind() bool {
+	if x != nil {
+		return x.Behind
+	}
+	return false
+}
+
+// Channel describes a channel or pattern.
 type Channel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Channel or pattern.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Subscriptions on this node.
-	Subscribers   uint32 `protobuf:"varint,2,opt,name=subscribers,proto3" json:"subscribers,omitempty"`
+	// Subscriptions on this node, presence not counted.
+	Subscribers uint32 `protobuf:"varint,2,opt,name=subscribers,proto3" json:"subscribers,omitempty"`
+	// Newest message; unset for patterns, and where it cannot be had now.
+	Head *Position `protobuf:"bytes,3,opt,name=head,proto3" json:"head,omitempty"`
+	// Messages a second, over about ten seconds, that were delivered to it on this
+	// node while it had subscribers.
+	MessageRate float64 `protobuf:"fixed64,4,opt,name=message_rate,json=messageRate,proto3" json:"message_rate,omitempty"`
+	// Bytes of those messages, a second.
+	ByteRate      float64 `protobuf:"fixed64,5,opt,name=byte_rate,json=byteRate,proto3" json:"byte_rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Channel) Reset() {
 	*x = Channel{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[3]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -354,7 +1099,7 @@ func (x *Channel) String() string {
 func (*Channel) ProtoMessage() {}
 
 func (x *Channel) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[3]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -367,7 +1112,7 @@ func (x *Channel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Channel.ProtoReflect.Descriptor instead.
 func (*Channel) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{3}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Channel) GetName() string {
@@ -384,6 +1129,27 @@ func (x *Channel) GetSubscribers() uint32 {
 	return 0
 }
 
+func (x *Channel) GetHead() *Position {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *Channel) GetMessageRate() float64 {
+	if x != nil {
+		return x.MessageRate
+	}
+	return 0
+}
+
+func (x *Channel) GetByteRate() float64 {
+	if x != nil {
+		return x.ByteRate
+	}
+	return 0
+}
+
 // ListChannelsRequest lists channels.
 type ListChannelsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -392,14 +1158,16 @@ type ListChannelsRequest struct {
 	// At most this many, up to 1,000; 0 means 100.
 	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// `next_page_token` of the page before, to continue it.
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// How they are sorted.
+	Order         ChannelOrder `protobuf:"varint,4,opt,name=order,proto3,enum=millrace.v1.ChannelOrder" json:"order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListChannelsRequest) Reset() {
 	*x = ListChannelsRequest{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[4]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +1179,7 @@ func (x *ListChannelsRequest) String() string {
 func (*ListChannelsRequest) ProtoMessage() {}
 
 func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[4]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +1192,7 @@ func (x *ListChannelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsRequest.ProtoReflect.Descriptor instead.
 func (*ListChannelsRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{4}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListChannelsRequest) GetPattern() string {
@@ -448,14 +1216,21 @@ func (x *ListChannelsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListChannelsRequest) GetOrder() ChannelOrder {
+	if x != nil {
+		return x.Order
+	}
+	return ChannelOrder_CHANNEL_ORDER_UNSPECIFIED
+}
+
 // ListChannelsResponse is one page of channels.
 type ListChannelsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The channels, by name.
+	// The channels, in the order asked for.
 	Channels []*Channel `protobuf:"bytes,1,rep,name=channels,proto3" json:"channels,omitempty"`
 	// Token for the next page; empty if there is none.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// How many channels there are in all.
+	// How many channels there are in all that were asked for.
 	Total         uint32 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -463,7 +1238,7 @@ type ListChannelsResponse struct {
 
 func (x *ListChannelsResponse) Reset() {
 	*x = ListChannelsResponse{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[5]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -475,7 +1250,7 @@ func (x *ListChannelsResponse) String() string {
 func (*ListChannelsResponse) ProtoMessage() {}
 
 func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[5]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,7 +1263,7 @@ func (x *ListChannelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListChannelsResponse.ProtoReflect.Descriptor instead.
 func (*ListChannelsResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{5}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListChannelsResponse) GetChannels() []*Channel {
@@ -512,6 +1287,144 @@ func (x *ListChannelsResponse) GetTotal() uint32 {
 	return 0
 }
 
+// GetChannelRequest names a channel.
+type GetChannelRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Channel or pattern.
+	Channel       string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChannelRequest) Reset() {
+	*x = GetChannelRequest{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChannelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChannelRequest) ProtoMessage() {}
+
+func (x *GetChannelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChannelRequest.ProtoReflect.Descriptor instead.
+func (*GetChannelRequest) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetChannelRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+// GetChannelResponse is all of a channel.
+type GetChannelResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What a list says of it.
+	Channel *Channel `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Oldest message that is kept, as far as this node knows; unset where none is,
+	// and for patterns.
+	Oldest *Position `protobuf:"bytes,2,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	// Pattern of the rule that it follows; unset for patterns.
+	Rule string `protobuf:"bytes,3,opt,name=rule,proto3" json:"rule,omitempty"`
+	// How many messages the rule keeps; 0 for none.
+	HistoryMessages uint32 `protobuf:"varint,4,opt,name=history_messages,json=historyMessages,proto3" json:"history_messages,omitempty"`
+	// For how long the rule keeps them; unset for as long as their number allows.
+	HistoryAge *durationpb.Duration `protobuf:"bytes,5,opt,name=history_age,json=historyAge,proto3" json:"history_age,omitempty"`
+	// Users who are present in it on this node.
+	Members       uint32 `protobuf:"varint,6,opt,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChannelResponse) Reset() {
+	*x = GetChannelResponse{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChannelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChannelResponse) ProtoMessage() {}
+
+func (x *GetChannelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChannelResponse.ProtoReflect.Descriptor instead.
+func (*GetChannelResponse) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetChannelResponse) GetChannel() *Channel {
+	if x != nil {
+		return x.Channel
+	}
+	return nil
+}
+
+func (x *GetChannelResponse) GetOldest() *Position {
+	if x != nil {
+		return x.Oldest
+	}
+	return nil
+}
+
+func (x *GetChannelResponse) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *GetChannelResponse) GetHistoryMessages() uint32 {
+	if x != nil {
+		return x.HistoryMessages
+	}
+	return 0
+}
+
+func (x *GetChannelResponse) GetHistoryAge() *durationpb.Duration {
+	if x != nil {
+		return x.HistoryAge
+	}
+	return nil
+}
+
+func (x *GetChannelResponse) GetMembers() uint32 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
+}
+
 // DisconnectRequest names the sessions to end.
 type DisconnectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -530,7 +1443,7 @@ type DisconnectRequest struct {
 
 func (x *DisconnectRequest) Reset() {
 	*x = DisconnectRequest{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[6]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -542,7 +1455,7 @@ func (x *DisconnectRequest) String() string {
 func (*DisconnectRequest) ProtoMessage() {}
 
 func (x *DisconnectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[6]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -555,7 +1468,7 @@ func (x *DisconnectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{6}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DisconnectRequest) GetTarget() isDisconnectRequest_Target {
@@ -619,7 +1532,7 @@ type DisconnectResponse struct {
 
 func (x *DisconnectResponse) Reset() {
 	*x = DisconnectResponse{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[7]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +1544,7 @@ func (x *DisconnectResponse) String() string {
 func (*DisconnectResponse) ProtoMessage() {}
 
 func (x *DisconnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[7]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +1557,7 @@ func (x *DisconnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectResponse.ProtoReflect.Descriptor instead.
 func (*DisconnectResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{7}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DisconnectResponse) GetSessions() uint32 {
@@ -672,7 +1585,7 @@ type UnsubscribeRequest struct {
 
 func (x *UnsubscribeRequest) Reset() {
 	*x = UnsubscribeRequest{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[8]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -684,7 +1597,7 @@ func (x *UnsubscribeRequest) String() string {
 func (*UnsubscribeRequest) ProtoMessage() {}
 
 func (x *UnsubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[8]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -697,7 +1610,7 @@ func (x *UnsubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnsubscribeRequest.ProtoReflect.Descriptor instead.
 func (*UnsubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{8}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UnsubscribeRequest) GetTarget() isUnsubscribeRequest_Target {
@@ -761,7 +1674,7 @@ type UnsubscribeResponse struct {
 
 func (x *UnsubscribeResponse) Reset() {
 	*x = UnsubscribeResponse{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[9]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +1686,7 @@ func (x *UnsubscribeResponse) String() string {
 func (*UnsubscribeResponse) ProtoMessage() {}
 
 func (x *UnsubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[9]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,10 +1699,121 @@ func (x *UnsubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnsubscribeResponse.ProtoReflect.Descriptor instead.
 func (*UnsubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{9}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *UnsubscribeResponse) GetSessions() uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+// KickRequest says who is to go, and for how long.
+type KickRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user.
+	User string `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// How long the user stays out: up to 24 h; unset means a minute. The memory of
+	// a node does not outlive it.
+	Duration *durationpb.Duration `protobuf:"bytes,2,opt,name=duration,proto3" json:"duration,omitempty"`
+	// Explanation for the client, at most 255 bytes.
+	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KickRequest) Reset() {
+	*x = KickRequest{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KickRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KickRequest) ProtoMessage() {}
+
+func (x *KickRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KickRequest.ProtoReflect.Descriptor instead.
+func (*KickRequest) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *KickRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *KickRequest) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+func (x *KickRequest) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// KickResponse tells what was done.
+type KickResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many sessions were ended.
+	Sessions      uint32 `protobuf:"varint,1,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KickResponse) Reset() {
+	*x = KickResponse{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KickResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KickResponse) ProtoMessage() {}
+
+func (x *KickResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KickResponse.ProtoReflect.Descriptor instead.
+func (*KickResponse) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *KickResponse) GetSessions() uint32 {
 	if x != nil {
 		return x.Sessions
 	}
@@ -815,7 +1839,7 @@ type RevokeRequest struct {
 
 func (x *RevokeRequest) Reset() {
 	*x = RevokeRequest{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[10]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +1851,7 @@ func (x *RevokeRequest) String() string {
 func (*RevokeRequest) ProtoMessage() {}
 
 func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[10]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +1864,7 @@ func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
 func (*RevokeRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{10}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RevokeRequest) GetTarget() isRevokeRequest_Target {
@@ -905,7 +1929,7 @@ type RevokeResponse struct {
 
 func (x *RevokeResponse) Reset() {
 	*x = RevokeResponse{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[11]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -917,7 +1941,7 @@ func (x *RevokeResponse) String() string {
 func (*RevokeResponse) ProtoMessage() {}
 
 func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[11]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -930,7 +1954,7 @@ func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
 func (*RevokeResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{11}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RevokeResponse) GetSessions() uint32 {
@@ -959,7 +1983,7 @@ type AuthorizeRequest struct {
 
 func (x *AuthorizeRequest) Reset() {
 	*x = AuthorizeRequest{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[12]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1995,7 @@ func (x *AuthorizeRequest) String() string {
 func (*AuthorizeRequest) ProtoMessage() {}
 
 func (x *AuthorizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[12]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +2008,7 @@ func (x *AuthorizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorizeRequest.ProtoReflect.Descriptor instead.
 func (*AuthorizeRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{12}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AuthorizeRequest) GetUser() string {
@@ -1035,7 +2059,7 @@ type AuthorizeResponse struct {
 
 func (x *AuthorizeResponse) Reset() {
 	*x = AuthorizeResponse{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[13]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +2071,7 @@ func (x *AuthorizeResponse) String() string {
 func (*AuthorizeResponse) ProtoMessage() {}
 
 func (x *AuthorizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[13]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +2084,7 @@ func (x *AuthorizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorizeResponse.ProtoReflect.Descriptor instead.
 func (*AuthorizeResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{13}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AuthorizeResponse) GetAllowed() bool {
@@ -1081,7 +2105,33 @@ var File_millrace_v1_admin_service_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_admin_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmillrace/v1/admin_service.proto\x12\vmillrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18millrace/v1/errors.proto\"\xf1\x01\n" +
+	"\x1fmillrace/v1/admin_service.proto\x12\vmillrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18millrace/v1/errors.proto\x1a\x19millrace/v1/message.proto\"\x10\n" +
+	"\x0eGetNodeRequest\"\xfd\x01\n" +
+	"\x0fGetNodeResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x129\n" +
+	"\n" +
+	"start_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12.\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
+	"\x04user\x18\x05 \x01(\tR\x04user\x12\x18\n" +
+	"\aallowed\x18\x06 \x03(\tR\aallowed\x12#\n" +
+	"\rpending_limit\x18\a \x01(\x04R\fpendingLimit\"-\n" +
+	"\x13WatchSamplesRequest\x12\x16\n" +
+	"\x06recent\x18\x01 \x01(\rR\x06recent\"E\n" +
+	"\x14WatchSamplesResponse\x12-\n" +
+	"\asamples\x18\x01 \x03(\v2\x13.millrace.v1.SampleR\asamples\"\x96\x03\n" +
+	"\x06Sample\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12%\n" +
+	"\x0epublished_rate\x18\x02 \x01(\x01R\rpublishedRate\x12%\n" +
+	"\x0edelivered_rate\x18\x03 \x01(\x01R\rdeliveredRate\x12.\n" +
+	"\x13delivered_byte_rate\x18\x04 \x01(\x01R\x11deliveredByteRate\x12=\n" +
+	"\bsessions\x18\x05 \x03(\v2!.millrace.v1.Sample.SessionsEntryR\bsessions\x12#\n" +
+	"\rslow_sessions\x18\x06 \x01(\rR\fslowSessions\x12\x1a\n" +
+	"\bchannels\x18\a \x01(\rR\bchannels\x12!\n" +
+	"\fmemory_bytes\x18\b \x01(\x04R\vmemoryBytes\x1a;\n" +
+	"\rSessionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xcc\x02\n" +
 	"\aSession\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1a\n" +
@@ -1089,30 +2139,68 @@ const file_millrace_v1_admin_service_proto_rawDesc = "" +
 	"\x04peer\x18\x04 \x01(\tR\x04peer\x12\x16\n" +
 	"\x06client\x18\x05 \x01(\tR\x06client\x129\n" +
 	"\n" +
-	"start_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12\x1a\n" +
-	"\bchannels\x18\a \x03(\tR\bchannels\x12#\n" +
-	"\rpending_bytes\x18\b \x01(\x04R\fpendingBytes\"e\n" +
+	"start_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12$\n" +
+	"\rsubscriptions\x18\a \x01(\rR\rsubscriptions\x12#\n" +
+	"\rpending_bytes\x18\b \x01(\x04R\fpendingBytes\x12\x12\n" +
+	"\x04slow\x18\t \x01(\bR\x04slow\x12;\n" +
+	"\vexpire_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"\xe6\x01\n" +
 	"\x13ListSessionsRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"\x86\x01\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12\x18\n" +
+	"\achannel\x18\x04 \x01(\tR\achannel\x12\x18\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x1a\n" +
+	"\bprotocol\x18\x06 \x01(\tR\bprotocol\x12/\n" +
+	"\x05order\x18\a \x01(\x0e2\x19.millrace.v1.SessionOrderR\x05order\"\x86\x01\n" +
 	"\x14ListSessionsResponse\x120\n" +
 	"\bsessions\x18\x01 \x03(\v2\x14.millrace.v1.SessionR\bsessions\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
-	"\x05total\x18\x03 \x01(\rR\x05total\"?\n" +
+	"\x05total\x18\x03 \x01(\rR\x05total\"-\n" +
+	"\x11GetSessionRequest\x12\x18\n" +
+	"\asession\x18\x01 \x01(\tR\asession\"\x8c\x02\n" +
+	"\x12GetSessionResponse\x12.\n" +
+	"\asession\x18\x01 \x01(\v2\x14.millrace.v1.SessionR\asession\x12F\n" +
+	"\rsubscriptions\x18\x02 \x03(\v2 .millrace.v1.SessionSubscriptionR\rsubscriptions\x12\x18\n" +
+	"\apresent\x18\x03 \x03(\tR\apresent\x12\x19\n" +
+	"\btoken_id\x18\x04 \x01(\tR\atokenId\x12\x14\n" +
+	"\x05scope\x18\x05 \x01(\tR\x05scope\x123\n" +
+	"\astalled\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\astalled\"\xe6\x01\n" +
+	"\x13SessionSubscription\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\x12\x1a\n" +
+	"\bpresence\x18\x02 \x01(\bR\bpresence\x121\n" +
+	"\bposition\x18\x03 \x01(\v2\x15.millrace.v1.PositionR\bposition\x12)\n" +
+	"\x04head\x18\x04 \x01(\v2\x15.millrace.v1.PositionR\x04head\x12#\n" +
+	"\rpending_bytes\x18\x05 \x01(\x04R\fpendingBytes\x12\x16\n" +
+	"\x06behind\x18\x06 \x01(\bR\x06behind\"\xaa\x01\n" +
 	"\aChannel\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
-	"\vsubscribers\x18\x02 \x01(\rR\vsubscribers\"k\n" +
+	"\vsubscribers\x18\x02 \x01(\rR\vsubscribers\x12)\n" +
+	"\x04head\x18\x03 \x01(\v2\x15.millrace.v1.PositionR\x04head\x12!\n" +
+	"\fmessage_rate\x18\x04 \x01(\x01R\vmessageRate\x12\x1b\n" +
+	"\tbyte_rate\x18\x05 \x01(\x01R\bbyteRate\"\x9c\x01\n" +
 	"\x13ListChannelsRequest\x12\x18\n" +
 	"\apattern\x18\x01 \x01(\tR\apattern\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"\x86\x01\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12/\n" +
+	"\x05order\x18\x04 \x01(\x0e2\x19.millrace.v1.ChannelOrderR\x05order\"\x86\x01\n" +
 	"\x14ListChannelsResponse\x120\n" +
 	"\bchannels\x18\x01 \x03(\v2\x14.millrace.v1.ChannelR\bchannels\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x14\n" +
-	"\x05total\x18\x03 \x01(\rR\x05total\"i\n" +
+	"\x05total\x18\x03 \x01(\rR\x05total\"-\n" +
+	"\x11GetChannelRequest\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\"\x88\x02\n" +
+	"\x12GetChannelResponse\x12.\n" +
+	"\achannel\x18\x01 \x01(\v2\x14.millrace.v1.ChannelR\achannel\x12-\n" +
+	"\x06oldest\x18\x02 \x01(\v2\x15.millrace.v1.PositionR\x06oldest\x12\x12\n" +
+	"\x04rule\x18\x03 \x01(\tR\x04rule\x12)\n" +
+	"\x10history_messages\x18\x04 \x01(\rR\x0fhistoryMessages\x12:\n" +
+	"\vhistory_age\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"historyAge\x12\x18\n" +
+	"\amembers\x18\x06 \x01(\rR\amembers\"i\n" +
 	"\x11DisconnectRequest\x12\x1a\n" +
 	"\asession\x18\x01 \x01(\tH\x00R\asession\x12\x14\n" +
 	"\x04user\x18\x02 \x01(\tH\x00R\x04user\x12\x18\n" +
@@ -1126,6 +2214,12 @@ const file_millrace_v1_admin_service_proto_rawDesc = "" +
 	"\achannel\x18\x03 \x01(\tR\achannelB\b\n" +
 	"\x06target\"1\n" +
 	"\x13UnsubscribeResponse\x12\x1a\n" +
+	"\bsessions\x18\x01 \x01(\rR\bsessions\"r\n" +
+	"\vKickRequest\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x125\n" +
+	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"*\n" +
+	"\fKickResponse\x12\x1a\n" +
 	"\bsessions\x18\x01 \x01(\rR\bsessions\"\x83\x01\n" +
 	"\rRevokeRequest\x12\x1b\n" +
 	"\btoken_id\x18\x01 \x01(\tH\x00R\atokenId\x12\x14\n" +
@@ -1142,7 +2236,15 @@ const file_millrace_v1_admin_service_proto_rawDesc = "" +
 	"\x05scope\x18\x05 \x01(\tR\x05scope\"[\n" +
 	"\x11AuthorizeResponse\x12\x18\n" +
 	"\aallowed\x18\x01 \x01(\bR\aallowed\x12,\n" +
-	"\x05error\x18\x02 \x01(\v2\x16.millrace.v1.ErrorInfoR\x05error*\x97\x01\n" +
+	"\x05error\x18\x02 \x01(\v2\x16.millrace.v1.ErrorInfoR\x05error*b\n" +
+	"\fSessionOrder\x12\x1d\n" +
+	"\x19SESSION_ORDER_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14SESSION_ORDER_NEWEST\x10\x01\x12\x19\n" +
+	"\x15SESSION_ORDER_PENDING\x10\x02*d\n" +
+	"\fChannelOrder\x12\x1d\n" +
+	"\x19CHANNEL_ORDER_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19CHANNEL_ORDER_SUBSCRIBERS\x10\x01\x12\x16\n" +
+	"\x12CHANNEL_ORDER_RATE\x10\x02*\x97\x01\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ACTION_SUBSCRIBE\x10\x01\x12\x12\n" +
@@ -1150,13 +2252,20 @@ const file_millrace_v1_admin_service_proto_rawDesc = "" +
 	"\x0fACTION_PRESENCE\x10\x03\x12\x10\n" +
 	"\fACTION_WATCH\x10\x04\x12\x12\n" +
 	"\x0eACTION_HISTORY\x10\x05\x12\x10\n" +
-	"\fACTION_ADMIN\x10\x062\xa6\x03\n" +
-	"\fAdminService\x12X\n" +
-	"\fListSessions\x12 .millrace.v1.ListSessionsRequest\x1a!.millrace.v1.ListSessionsResponse\"\x03\x90\x02\x01\x12X\n" +
-	"\fListChannels\x12 .millrace.v1.ListChannelsRequest\x1a!.millrace.v1.ListChannelsResponse\"\x03\x90\x02\x01\x12M\n" +
+	"\fACTION_ADMIN\x10\x062\xad\x06\n" +
+	"\fAdminService\x12I\n" +
+	"\aGetNode\x12\x1b.millrace.v1.GetNodeRequest\x1a\x1c.millrace.v1.GetNodeResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\fWatchSamples\x12 .millrace.v1.WatchSamplesRequest\x1a!.millrace.v1.WatchSamplesResponse0\x01\x12X\n" +
+	"\fListSessions\x12 .millrace.v1.ListSessionsRequest\x1a!.millrace.v1.ListSessionsResponse\"\x03\x90\x02\x01\x12R\n" +
+	"\n" +
+	"GetSession\x12\x1e.millrace.v1.GetSessionRequest\x1a\x1f.millrace.v1.GetSessionResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\fListChannels\x12 .millrace.v1.ListChannelsRequest\x1a!.millrace.v1.ListChannelsResponse\"\x03\x90\x02\x01\x12R\n" +
+	"\n" +
+	"GetChannel\x12\x1e.millrace.v1.GetChannelRequest\x1a\x1f.millrace.v1.GetChannelResponse\"\x03\x90\x02\x01\x12M\n" +
 	"\n" +
 	"Disconnect\x12\x1e.millrace.v1.DisconnectRequest\x1a\x1f.millrace.v1.DisconnectResponse\x12P\n" +
-	"\vUnsubscribe\x12\x1f.millrace.v1.UnsubscribeRequest\x1a .millrace.v1.UnsubscribeResponse\x12A\n" +
+	"\vUnsubscribe\x12\x1f.millrace.v1.UnsubscribeRequest\x1a .millrace.v1.UnsubscribeResponse\x12;\n" +
+	"\x04Kick\x12\x18.millrace.v1.KickRequest\x1a\x19.millrace.v1.KickResponse\x12A\n" +
 	"\x06Revoke\x12\x1a.millrace.v1.RevokeRequest\x1a\x1b.millrace.v1.RevokeResponse2d\n" +
 	"\x11AuthorizerService\x12O\n" +
 	"\tAuthorize\x12\x1d.millrace.v1.AuthorizeRequest\x1a\x1e.millrace.v1.AuthorizeResponse\"\x03\x90\x02\x01B\x9a\x01\n" +
@@ -1174,52 +2283,96 @@ func file_millrace_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_millrace_v1_admin_service_proto_rawDescData
 }
 
-var file_millrace_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_millrace_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_millrace_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_millrace_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_millrace_v1_admin_service_proto_goTypes = []any{
-	(Action)(0),                   // 0: millrace.v1.Action
-	(*Session)(nil),               // 1: millrace.v1.Session
-	(*ListSessionsRequest)(nil),   // 2: millrace.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),  // 3: millrace.v1.ListSessionsResponse
-	(*Channel)(nil),               // 4: millrace.v1.Channel
-	(*ListChannelsRequest)(nil),   // 5: millrace.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),  // 6: millrace.v1.ListChannelsResponse
-	(*DisconnectRequest)(nil),     // 7: millrace.v1.DisconnectRequest
-	(*DisconnectResponse)(nil),    // 8: millrace.v1.DisconnectResponse
-	(*UnsubscribeRequest)(nil),    // 9: millrace.v1.UnsubscribeRequest
-	(*UnsubscribeResponse)(nil),   // 10: millrace.v1.UnsubscribeResponse
-	(*RevokeRequest)(nil),         // 11: millrace.v1.RevokeRequest
-	(*RevokeResponse)(nil),        // 12: millrace.v1.RevokeResponse
-	(*AuthorizeRequest)(nil),      // 13: millrace.v1.AuthorizeRequest
-	(*AuthorizeResponse)(nil),     // 14: millrace.v1.AuthorizeResponse
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
-	(*ErrorInfo)(nil),             // 17: millrace.v1.ErrorInfo
+	(SessionOrder)(0),             // 0: millrace.v1.SessionOrder
+	(ChannelOrder)(0),             // 1: millrace.v1.ChannelOrder
+	(Action)(0),                   // 2: millrace.v1.Action
+	(*GetNodeRequest)(nil),        // 3: millrace.v1.GetNodeRequest
+	(*GetNodeResponse)(nil),       // 4: millrace.v1.GetNodeResponse
+	(*WatchSamplesRequest)(nil),   // 5: millrace.v1.WatchSamplesRequest
+	(*WatchSamplesResponse)(nil),  // 6: millrace.v1.WatchSamplesResponse
+	(*Sample)(nil),                // 7: millrace.v1.Sample
+	(*Session)(nil),               // 8: millrace.v1.Session
+	(*ListSessionsRequest)(nil),   // 9: millrace.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),  // 10: millrace.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),     // 11: millrace.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),    // 12: millrace.v1.GetSessionResponse
+	(*SessionSubscription)(nil),   // 13: millrace.v1.SessionSubscription
+	(*Channel)(nil),               // 14: millrace.v1.Channel
+	(*ListChannelsRequest)(nil),   // 15: millrace.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),  // 16: millrace.v1.ListChannelsResponse
+	(*GetChannelRequest)(nil),     // 17: millrace.v1.GetChannelRequest
+	(*GetChannelResponse)(nil),    // 18: millrace.v1.GetChannelResponse
+	(*DisconnectRequest)(nil),     // 19: millrace.v1.DisconnectRequest
+	(*DisconnectResponse)(nil),    // 20: millrace.v1.DisconnectResponse
+	(*UnsubscribeRequest)(nil),    // 21: millrace.v1.UnsubscribeRequest
+	(*UnsubscribeResponse)(nil),   // 22: millrace.v1.UnsubscribeResponse
+	(*KickRequest)(nil),           // 23: millrace.v1.KickRequest
+	(*KickResponse)(nil),          // 24: millrace.v1.KickResponse
+	(*RevokeRequest)(nil),         // 25: millrace.v1.RevokeRequest
+	(*RevokeResponse)(nil),        // 26: millrace.v1.RevokeResponse
+	(*AuthorizeRequest)(nil),      // 27: millrace.v1.AuthorizeRequest
+	(*AuthorizeResponse)(nil),     // 28: millrace.v1.AuthorizeResponse
+	nil,                           // 29: millrace.v1.Sample.SessionsEntry
+	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
+	(*Position)(nil),              // 32: millrace.v1.Position
+	(*ErrorInfo)(nil),             // 33: millrace.v1.ErrorInfo
 }
 var file_millrace_v1_admin_service_proto_depIdxs = []int32{
-	15, // 0: millrace.v1.Session.start_time:type_name -> google.protobuf.Timestamp
-	1,  // 1: millrace.v1.ListSessionsResponse.sessions:type_name -> millrace.v1.Session
-	4,  // 2: millrace.v1.ListChannelsResponse.channels:type_name -> millrace.v1.Channel
-	16, // 3: millrace.v1.RevokeRequest.remember:type_name -> google.protobuf.Duration
-	0,  // 4: millrace.v1.AuthorizeRequest.action:type_name -> millrace.v1.Action
-	17, // 5: millrace.v1.AuthorizeResponse.error:type_name -> millrace.v1.ErrorInfo
-	2,  // 6: millrace.v1.AdminService.ListSessions:input_type -> millrace.v1.ListSessionsRequest
-	5,  // 7: millrace.v1.AdminService.ListChannels:input_type -> millrace.v1.ListChannelsRequest
-	7,  // 8: millrace.v1.AdminService.Disconnect:input_type -> millrace.v1.DisconnectRequest
-	9,  // 9: millrace.v1.AdminService.Unsubscribe:input_type -> millrace.v1.UnsubscribeRequest
-	11, // 10: millrace.v1.AdminService.Revoke:input_type -> millrace.v1.RevokeRequest
-	13, // 11: millrace.v1.AuthorizerService.Authorize:input_type -> millrace.v1.AuthorizeRequest
-	3,  // 12: millrace.v1.AdminService.ListSessions:output_type -> millrace.v1.ListSessionsResponse
-	6,  // 13: millrace.v1.AdminService.ListChannels:output_type -> millrace.v1.ListChannelsResponse
-	8,  // 14: millrace.v1.AdminService.Disconnect:output_type -> millrace.v1.DisconnectResponse
-	10, // 15: millrace.v1.AdminService.Unsubscribe:output_type -> millrace.v1.UnsubscribeResponse
-	12, // 16: millrace.v1.AdminService.Revoke:output_type -> millrace.v1.RevokeResponse
-	14, // 17: millrace.v1.AuthorizerService.Authorize:output_type -> millrace.v1.AuthorizeResponse
-	12, // [12:18] is the sub-list for method output_type
-	6,  // [6:12] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	30, // 0: millrace.v1.GetNodeResponse.start_time:type_name -> google.protobuf.Timestamp
+	30, // 1: millrace.v1.GetNodeResponse.time:type_name -> google.protobuf.Timestamp
+	7,  // 2: millrace.v1.WatchSamplesResponse.samples:type_name -> millrace.v1.Sample
+	30, // 3: millrace.v1.Sample.time:type_name -> google.protobuf.Timestamp
+	29, // 4: millrace.v1.Sample.sessions:type_name -> millrace.v1.Sample.SessionsEntry
+	30, // 5: millrace.v1.Session.start_time:type_name -> google.protobuf.Timestamp
+	30, // 6: millrace.v1.Session.expire_time:type_name -> google.protobuf.Timestamp
+	0,  // 7: millrace.v1.ListSessionsRequest.order:type_name -> millrace.v1.SessionOrder
+	8,  // 8: millrace.v1.ListSessionsResponse.sessions:type_name -> millrace.v1.Session
+	8,  // 9: millrace.v1.GetSessionResponse.session:type_name -> millrace.v1.Session
+	13, // 10: millrace.v1.GetSessionResponse.subscriptions:type_name -> millrace.v1.SessionSubscription
+	31, // 11: millrace.v1.GetSessionResponse.stalled:type_name -> google.protobuf.Duration
+	32, // 12: millrace.v1.SessionSubscription.position:type_name -> millrace.v1.Position
+	32, // 13: millrace.v1.SessionSubscription.head:type_name -> millrace.v1.Position
+	32, // 14: millrace.v1.Channel.head:type_name -> millrace.v1.Position
+	1,  // 15: millrace.v1.ListChannelsRequest.order:type_name -> millrace.v1.ChannelOrder
+	14, // 16: millrace.v1.ListChannelsResponse.channels:type_name -> millrace.v1.Channel
+	14, // 17: millrace.v1.GetChannelResponse.channel:type_name -> millrace.v1.Channel
+	32, // 18: millrace.v1.GetChannelResponse.oldest:type_name -> millrace.v1.Position
+	31, // 19: millrace.v1.GetChannelResponse.history_age:type_name -> google.protobuf.Duration
+	31, // 20: millrace.v1.KickRequest.duration:type_name -> google.protobuf.Duration
+	31, // 21: millrace.v1.RevokeRequest.remember:type_name -> google.protobuf.Duration
+	2,  // 22: millrace.v1.AuthorizeRequest.action:type_name -> millrace.v1.Action
+	33, // 23: millrace.v1.AuthorizeResponse.error:type_name -> millrace.v1.ErrorInfo
+	3,  // 24: millrace.v1.AdminService.GetNode:input_type -> millrace.v1.GetNodeRequest
+	5,  // 25: millrace.v1.AdminService.WatchSamples:input_type -> millrace.v1.WatchSamplesRequest
+	9,  // 26: millrace.v1.AdminService.ListSessions:input_type -> millrace.v1.ListSessionsRequest
+	11, // 27: millrace.v1.AdminService.GetSession:input_type -> millrace.v1.GetSessionRequest
+	15, // 28: millrace.v1.AdminService.ListChannels:input_type -> millrace.v1.ListChannelsRequest
+	17, // 29: millrace.v1.AdminService.GetChannel:input_type -> millrace.v1.GetChannelRequest
+	19, // 30: millrace.v1.AdminService.Disconnect:input_type -> millrace.v1.DisconnectRequest
+	21, // 31: millrace.v1.AdminService.Unsubscribe:input_type -> millrace.v1.UnsubscribeRequest
+	23, // 32: millrace.v1.AdminService.Kick:input_type -> millrace.v1.KickRequest
+	25, // 33: millrace.v1.AdminService.Revoke:input_type -> millrace.v1.RevokeRequest
+	27, // 34: millrace.v1.AuthorizerService.Authorize:input_type -> millrace.v1.AuthorizeRequest
+	4,  // 35: millrace.v1.AdminService.GetNode:output_type -> millrace.v1.GetNodeResponse
+	6,  // 36: millrace.v1.AdminService.WatchSamples:output_type -> millrace.v1.WatchSamplesResponse
+	10, // 37: millrace.v1.AdminService.ListSessions:output_type -> millrace.v1.ListSessionsResponse
+	12, // 38: millrace.v1.AdminService.GetSession:output_type -> millrace.v1.GetSessionResponse
+	16, // 39: millrace.v1.AdminService.ListChannels:output_type -> millrace.v1.ListChannelsResponse
+	18, // 40: millrace.v1.AdminService.GetChannel:output_type -> millrace.v1.GetChannelResponse
+	20, // 41: millrace.v1.AdminService.Disconnect:output_type -> millrace.v1.DisconnectResponse
+	22, // 42: millrace.v1.AdminService.Unsubscribe:output_type -> millrace.v1.UnsubscribeResponse
+	24, // 43: millrace.v1.AdminService.Kick:output_type -> millrace.v1.KickResponse
+	26, // 44: millrace.v1.AdminService.Revoke:output_type -> millrace.v1.RevokeResponse
+	28, // 45: millrace.v1.AuthorizerService.Authorize:output_type -> millrace.v1.AuthorizeResponse
+	35, // [35:46] is the sub-list for method output_type
+	24, // [24:35] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_admin_service_proto_init() }
@@ -1228,15 +2381,16 @@ func file_millrace_v1_admin_service_proto_init() {
 		return
 	}
 	file_millrace_v1_errors_proto_init()
-	file_millrace_v1_admin_service_proto_msgTypes[6].OneofWrappers = []any{
+	file_millrace_v1_message_proto_init()
+	file_millrace_v1_admin_service_proto_msgTypes[16].OneofWrappers = []any{
 		(*DisconnectRequest_Session)(nil),
 		(*DisconnectRequest_User)(nil),
 	}
-	file_millrace_v1_admin_service_proto_msgTypes[8].OneofWrappers = []any{
+	file_millrace_v1_admin_service_proto_msgTypes[18].OneofWrappers = []any{
 		(*UnsubscribeRequest_Session)(nil),
 		(*UnsubscribeRequest_User)(nil),
 	}
-	file_millrace_v1_admin_service_proto_msgTypes[10].OneofWrappers = []any{
+	file_millrace_v1_admin_service_proto_msgTypes[22].OneofWrappers = []any{
 		(*RevokeRequest_TokenId)(nil),
 		(*RevokeRequest_User)(nil),
 	}
@@ -1245,8 +2399,8 @@ func file_millrace_v1_admin_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_v1_admin_service_proto_rawDesc), len(file_millrace_v1_admin_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   14,
+			NumEnums:      3,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -26,14 +26,24 @@ const (
 // reflection-formatted method names, remove the leading slash and convert the remaining slash to a
 // period.
 const (
+	// AdminServiceGetNodeProcedure is the procedure name of the AdminService's GetNode RPC.
+	AdminServiceGetNodeProcedure = "/millrace.v1.AdminService/GetNode"
+	// AdminServiceWatchSamplesProcedure is the procedure name of the AdminService's WatchSamples RPC.
+	AdminServiceWatchSamplesProcedure = "/millrace.v1.AdminService/WatchSamples"
 	// AdminServiceListSessionsProcedure is the procedure name of the AdminService's ListSessions RPC.
 	AdminServiceListSessionsProcedure = "/millrace.v1.AdminService/ListSessions"
+	// AdminServiceGetSessionProcedure is the procedure name of the AdminService's GetSession RPC.
+	AdminServiceGetSessionProcedure = "/millrace.v1.AdminService/GetSession"
 	// AdminServiceListChannelsProcedure is the procedure name of the AdminService's ListChannels RPC.
 	AdminServiceListChannelsProcedure = "/millrace.v1.AdminService/ListChannels"
+	// AdminServiceGetChannelProcedure is the procedure name of the AdminService's GetChannel RPC.
+	AdminServiceGetChannelProcedure = "/millrace.v1.AdminService/GetChannel"
 	// AdminServiceDisconnectProcedure is the procedure name of the AdminService's Disconnect RPC.
 	AdminServiceDisconnectProcedure = "/millrace.v1.AdminService/Disconnect"
 	// AdminServiceUnsubscribeProcedure is the procedure name of the AdminService's Unsubscribe RPC.
 	AdminServiceUnsubscribeProcedure = "/millrace.v1.AdminService/Unsubscribe"
+	// AdminServiceKickProcedure is the procedure name of the AdminService's Kick RPC.
+	AdminServiceKickProcedure = "/millrace.v1.AdminService/Kick"
 	// AdminServiceRevokeProcedure is the procedure name of the AdminService's Revoke RPC.
 	AdminServiceRevokeProcedure = "/millrace.v1.AdminService/Revoke"
 	// AuthorizerServiceAuthorizeProcedure is the procedure name of the AuthorizerService's Authorize
@@ -42,6 +52,21 @@ const (
 )
 
 var (
+	adminServiceGetNodeSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_millrace_v1_admin_service_proto.Services().ByName("AdminService").Methods().ByName("GetNode"),
+			Procedure:        AdminServiceGetNodeProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	adminServiceWatchSamplesSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeServer,
+			Schema:     v1.File_millrace_v1_admin_service_proto.Services().ByName("AdminService").Methods().ByName("WatchSamples"),
+			Procedure:  AdminServiceWatchSamplesProcedure,
+		}
+	})
 	adminServiceListSessionsSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType:       connect.StreamTypeUnary,
@@ -50,11 +75,27 @@ var (
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
+	adminServiceGetSessionSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_millrace_v1_admin_service_proto.Services().ByName("AdminService").Methods().ByName("GetSession"),
+			Procedure:        AdminServiceGetSessionProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
 	adminServiceListChannelsSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType:       connect.StreamTypeUnary,
 			Schema:           v1.File_millrace_v1_admin_service_proto.Services().ByName("AdminService").Methods().ByName("ListChannels"),
 			Procedure:        AdminServiceListChannelsProcedure,
+			IdempotencyLevel: connect.IdempotencyNoSideEffects,
+		}
+	})
+	adminServiceGetChannelSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType:       connect.StreamTypeUnary,
+			Schema:           v1.File_millrace_v1_admin_service_proto.Services().ByName("AdminService").Methods().ByName("GetChannel"),
+			Procedure:        AdminServiceGetChannelProcedure,
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
@@ -72,6 +113,13 @@ var (
 			Procedure:  AdminServiceUnsubscribeProcedure,
 		}
 	})
+	adminServiceKickSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeUnary,
+			Schema:     v1.File_millrace_v1_admin_service_proto.Services().ByName("AdminService").Methods().ByName("Kick"),
+			Procedure:  AdminServiceKickProcedure,
+		}
+	})
 	adminServiceRevokeSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType: connect.StreamTypeUnary,
@@ -83,18 +131,36 @@ var (
 
 // AdminServiceClient is a client for the millrace.v1.AdminService service.
 type AdminServiceClient interface {
-	// ListSessions lists the live sessions of this node.
+	// GetNode describes the node, and says what the caller may do here. Needs
+	// `inspect`, `disconnect` or `revoke`.
+	GetNode(context.Context, *v1.GetNodeRequest) (*v1.GetNodeResponse, error)
+	// WatchSamples tells how much happened in each of the last seconds, then in
+	// each second as it ends. Needs `inspect` on `>`.
+	WatchSamples(context.Context, *v1.WatchSamplesRequest) (AdminServiceWatchSamplesClientStream, error)
+	// ListSessions lists the live sessions of this node. Needs `inspect` on `>`.
 	ListSessions(context.Context, *v1.ListSessionsRequest) (*v1.ListSessionsResponse, error)
-	// ListChannels lists the channels that have subscribers on this node.
+	// GetSession shows all of one session: its subscriptions, how far each is, and
+	// where it is present. Needs `inspect` on `>`.
+	GetSession(context.Context, *v1.GetSessionRequest) (*v1.GetSessionResponse, error)
+	// ListChannels lists the channels and patterns that have subscribers on this
+	// node. Needs `inspect` on the pattern that is asked for.
 	ListChannels(context.Context, *v1.ListChannelsRequest) (*v1.ListChannelsResponse, error)
+	// GetChannel shows one channel, whether or not it has subscribers. Needs
+	// `inspect` on it.
+	GetChannel(context.Context, *v1.GetChannelRequest) (*v1.GetChannelResponse, error)
 	// Disconnect ends sessions: one, or all of a user. They are told the reason
-	// DISCONNECTED and not to come back by themselves.
+	// DISCONNECTED and not to come back by themselves. Needs `disconnect` on `>`.
 	Disconnect(context.Context, *v1.DisconnectRequest) (*v1.DisconnectResponse, error)
-	// Unsubscribe removes a channel from sessions: one, or all of a user.
+	// Unsubscribe removes a channel from sessions: one, or all of a user. Needs
+	// `disconnect` on the channel.
 	Unsubscribe(context.Context, *v1.UnsubscribeRequest) (*v1.UnsubscribeResponse, error)
+	// Kick ends all sessions of a user, and refuses every call of the user with
+	// FORBIDDEN for a while, whatever credentials it comes with. Needs
+	// `disconnect` on `>`.
+	Kick(context.Context, *v1.KickRequest) (*v1.KickResponse, error)
 	// Revoke makes credentials worthless: one token, or all that a user was issued
 	// so far. Live sessions with them end at once with UNAUTHENTICATED, and so do
-	// their unused tickets.
+	// their unused tickets. Needs `revoke` on `>`.
 	Revoke(context.Context, *v1.RevokeRequest) (*v1.RevokeResponse, error)
 }
 
@@ -104,20 +170,59 @@ func NewAdminServiceClient(client *connect.Client) AdminServiceClient {
 	return &adminServiceClient{client: client}
 }
 
+// AdminServiceWatchSamplesClientStream is the client stream for the AdminService's WatchSamples
+// RPC.
+type AdminServiceWatchSamplesClientStream struct {
+	stream connect.ClientStream
+}
+
+// Receive returns the next response message from the server.
+func (s AdminServiceWatchSamplesClientStream) Receive() (*v1.WatchSamplesResponse, error) {
+	var res v1.WatchSamplesResponse
+	if err := s.stream.Receive(&res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+// Close releases the stream's resources. It is idempotent and is typically deferred to clean up a
+// stream abandoned before io.EOF.
+func (s AdminServiceWatchSamplesClientStream) Close() error {
+	return s.stream.Close()
+}
+
 // AdminServiceHandler is an implementation of the millrace.v1.AdminService service.
 type AdminServiceHandler interface {
-	// ListSessions lists the live sessions of this node.
+	// GetNode describes the node, and says what the caller may do here. Needs
+	// `inspect`, `disconnect` or `revoke`.
+	GetNode(context.Context, *v1.GetNodeRequest) (*v1.GetNodeResponse, error)
+	// WatchSamples tells how much happened in each of the last seconds, then in
+	// each second as it ends. Needs `inspect` on `>`.
+	WatchSamples(context.Context, *v1.WatchSamplesRequest, AdminServiceWatchSamplesServerStream) error
+	// ListSessions lists the live sessions of this node. Needs `inspect` on `>`.
 	ListSessions(context.Context, *v1.ListSessionsRequest) (*v1.ListSessionsResponse, error)
-	// ListChannels lists the channels that have subscribers on this node.
+	// GetSession shows all of one session: its subscriptions, how far each is, and
+	// where it is present. Needs `inspect` on `>`.
+	GetSession(context.Context, *v1.GetSessionRequest) (*v1.GetSessionResponse, error)
+	// ListChannels lists the channels and patterns that have subscribers on this
+	// node. Needs `inspect` on the pattern that is asked for.
 	ListChannels(context.Context, *v1.ListChannelsRequest) (*v1.ListChannelsResponse, error)
+	// GetChannel shows one channel, whether or not it has subscribers. Needs
+	// `inspect` on it.
+	GetChannel(context.Context, *v1.GetChannelRequest) (*v1.GetChannelResponse, error)
 	// Disconnect ends sessions: one, or all of a user. They are told the reason
-	// DISCONNECTED and not to come back by themselves.
+	// DISCONNECTED and not to come back by themselves. Needs `disconnect` on `>`.
 	Disconnect(context.Context, *v1.DisconnectRequest) (*v1.DisconnectResponse, error)
-	// Unsubscribe removes a channel from sessions: one, or all of a user.
+	// Unsubscribe removes a channel from sessions: one, or all of a user. Needs
+	// `disconnect` on the channel.
 	Unsubscribe(context.Context, *v1.UnsubscribeRequest) (*v1.UnsubscribeResponse, error)
+	// Kick ends all sessions of a user, and refuses every call of the user with
+	// FORBIDDEN for a while, whatever credentials it comes with. Needs
+	// `disconnect` on `>`.
+	Kick(context.Context, *v1.KickRequest) (*v1.KickResponse, error)
 	// Revoke makes credentials worthless: one token, or all that a user was issued
 	// so far. Live sessions with them end at once with UNAUTHENTICATED, and so do
-	// their unused tickets.
+	// their unused tickets. Needs `revoke` on `>`.
 	Revoke(context.Context, *v1.RevokeRequest) (*v1.RevokeResponse, error)
 }
 
@@ -126,23 +231,60 @@ type AdminServiceHandler interface {
 func RegisterAdminServiceHandler(server *connect.Server, svc AdminServiceHandler) {
 	adapter := adminServiceHandler{svc: svc}
 	server.Register(
+		connect.Method{Spec: adminServiceGetNodeSpec(), Handler: adapter.getNode},
+		connect.Method{Spec: adminServiceWatchSamplesSpec(), Handler: adapter.watchSamples},
 		connect.Method{Spec: adminServiceListSessionsSpec(), Handler: adapter.listSessions},
+		connect.Method{Spec: adminServiceGetSessionSpec(), Handler: adapter.getSession},
 		connect.Method{Spec: adminServiceListChannelsSpec(), Handler: adapter.listChannels},
+		connect.Method{Spec: adminServiceGetChannelSpec(), Handler: adapter.getChannel},
 		connect.Method{Spec: adminServiceDisconnectSpec(), Handler: adapter.disconnect},
 		connect.Method{Spec: adminServiceUnsubscribeSpec(), Handler: adapter.unsubscribe},
+		connect.Method{Spec: adminServiceKickSpec(), Handler: adapter.kick},
 		connect.Method{Spec: adminServiceRevokeSpec(), Handler: adapter.revoke},
 	)
+}
+
+// AdminServiceWatchSamplesServerStream is the server stream for the AdminService's WatchSamples
+// RPC.
+type AdminServiceWatchSamplesServerStream struct {
+	stream connect.ServerStream
+}
+
+// SendHeaders flushes the response headers without a message. The first Send does this implicitly.
+func (s AdminServiceWatchSamplesServerStream) SendHeaders() error {
+	return s.stream.SendHeaders()
+}
+
+// Send sends a response message to the client.
+func (s AdminServiceWatchSamplesServerStream) Send(res *v1.WatchSamplesResponse) error {
+	return s.stream.Send(res)
 }
 
 // UnimplementedAdminServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedAdminServiceHandler struct{}
 
+func (UnimplementedAdminServiceHandler) GetNode(context.Context, *v1.GetNodeRequest) (*v1.GetNodeResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.AdminService.GetNode is not implemented")
+}
+
+func (UnimplementedAdminServiceHandler) WatchSamples(context.Context, *v1.WatchSamplesRequest, AdminServiceWatchSamplesServerStream) error {
+	return connect.NewError(connect.CodeUnimplemented, "millrace.v1.AdminService.WatchSamples is not implemented")
+}
+
 func (UnimplementedAdminServiceHandler) ListSessions(context.Context, *v1.ListSessionsRequest) (*v1.ListSessionsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.AdminService.ListSessions is not implemented")
 }
 
+func (UnimplementedAdminServiceHandler) GetSession(context.Context, *v1.GetSessionRequest) (*v1.GetSessionResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.AdminService.GetSession is not implemented")
+}
+
 func (UnimplementedAdminServiceHandler) ListChannels(context.Context, *v1.ListChannelsRequest) (*v1.ListChannelsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.AdminService.ListChannels is not implemented")
+}
+
+func (UnimplementedAdminServiceHandler) GetChannel(context.Context, *v1.GetChannelRequest) (*v1.GetChannelResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.AdminService.GetChannel is not implemented")
 }
 
 func (UnimplementedAdminServiceHandler) Disconnect(context.Context, *v1.DisconnectRequest) (*v1.DisconnectResponse, error) {
@@ -153,12 +295,32 @@ func (UnimplementedAdminServiceHandler) Unsubscribe(context.Context, *v1.Unsubsc
 	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.AdminService.Unsubscribe is not implemented")
 }
 
+func (UnimplementedAdminServiceHandler) Kick(context.Context, *v1.KickRequest) (*v1.KickResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.AdminService.Kick is not implemented")
+}
+
 func (UnimplementedAdminServiceHandler) Revoke(context.Context, *v1.RevokeRequest) (*v1.RevokeResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.AdminService.Revoke is not implemented")
 }
 
 type adminServiceClient struct {
 	client *connect.Client
+}
+
+func (c *adminServiceClient) GetNode(ctx context.Context, req *v1.GetNodeRequest) (*v1.GetNodeResponse, error) {
+	var res v1.GetNodeResponse
+	if err := c.client.CallUnary(ctx, adminServiceGetNodeSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *adminServiceClient) WatchSamples(ctx context.Context, req *v1.WatchSamplesRequest) (AdminServiceWatchSamplesClientStream, error) {
+	stream, err := c.client.CallServerStream(ctx, adminServiceWatchSamplesSpec(), req)
+	if err != nil {
+		return AdminServiceWatchSamplesClientStream{}, err
+	}
+	return AdminServiceWatchSamplesClientStream{stream: stream}, nil
 }
 
 func (c *adminServiceClient) ListSessions(ctx context.Context, req *v1.ListSessionsRequest) (*v1.ListSessionsResponse, error) {
@@ -169,9 +331,25 @@ func (c *adminServiceClient) ListSessions(ctx context.Context, req *v1.ListSessi
 	return &res, nil
 }
 
+func (c *adminServiceClient) GetSession(ctx context.Context, req *v1.GetSessionRequest) (*v1.GetSessionResponse, error) {
+	var res v1.GetSessionResponse
+	if err := c.client.CallUnary(ctx, adminServiceGetSessionSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
 func (c *adminServiceClient) ListChannels(ctx context.Context, req *v1.ListChannelsRequest) (*v1.ListChannelsResponse, error) {
 	var res v1.ListChannelsResponse
 	if err := c.client.CallUnary(ctx, adminServiceListChannelsSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+func (c *adminServiceClient) GetChannel(ctx context.Context, req *v1.GetChannelRequest) (*v1.GetChannelResponse, error) {
+	var res v1.GetChannelResponse
+	if err := c.client.CallUnary(ctx, adminServiceGetChannelSpec(), req, &res); err != nil {
 		return nil, err
 	}
 	return &res, nil
@@ -193,6 +371,14 @@ func (c *adminServiceClient) Unsubscribe(ctx context.Context, req *v1.Unsubscrib
 	return &res, nil
 }
 
+func (c *adminServiceClient) Kick(ctx context.Context, req *v1.KickRequest) (*v1.KickResponse, error) {
+	var res v1.KickResponse
+	if err := c.client.CallUnary(ctx, adminServiceKickSpec(), req, &res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
 func (c *adminServiceClient) Revoke(ctx context.Context, req *v1.RevokeRequest) (*v1.RevokeResponse, error) {
 	var res v1.RevokeResponse
 	if err := c.client.CallUnary(ctx, adminServiceRevokeSpec(), req, &res); err != nil {
@@ -202,6 +388,26 @@ func (c *adminServiceClient) Revoke(ctx context.Context, req *v1.RevokeRequest) 
 }
 
 type adminServiceHandler struct{ svc AdminServiceHandler }
+
+func (h adminServiceHandler) getNode(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.GetNodeRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.GetNode(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h adminServiceHandler) watchSamples(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.WatchSamplesRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	return h.svc.WatchSamples(ctx, &req, AdminServiceWatchSamplesServerStream{stream: stream})
+}
 
 func (h adminServiceHandler) listSessions(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
 	var req v1.ListSessionsRequest
@@ -215,12 +421,36 @@ func (h adminServiceHandler) listSessions(ctx context.Context, _ connect.Spec, s
 	return stream.Send(res)
 }
 
+func (h adminServiceHandler) getSession(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.GetSessionRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.GetSession(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
 func (h adminServiceHandler) listChannels(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
 	var req v1.ListChannelsRequest
 	if err := stream.Receive(&req); err != nil {
 		return err
 	}
 	res, err := h.svc.ListChannels(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h adminServiceHandler) getChannel(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.GetChannelRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.GetChannel(ctx, &req)
 	if err != nil {
 		return err
 	}
@@ -245,6 +475,18 @@ func (h adminServiceHandler) unsubscribe(ctx context.Context, _ connect.Spec, st
 		return err
 	}
 	res, err := h.svc.Unsubscribe(ctx, &req)
+	if err != nil {
+		return err
+	}
+	return stream.Send(res)
+}
+
+func (h adminServiceHandler) kick(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.KickRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	res, err := h.svc.Kick(ctx, &req)
 	if err != nil {
 		return err
 	}
