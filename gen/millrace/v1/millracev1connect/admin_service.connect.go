@@ -132,7 +132,7 @@ var (
 // AdminServiceClient is a client for the millrace.v1.AdminService service.
 type AdminServiceClient interface {
 	// GetNode describes the node, and says what the caller may do here. Needs
-	// `inspect`, `disconnect` or `revoke`.
+	// one of `inspect`, `disconnect` and `revoke` on `>`.
 	GetNode(context.Context, *v1.GetNodeRequest) (*v1.GetNodeResponse, error)
 	// WatchSamples tells how much happened in each of the last seconds, then in
 	// each second as it ends. Needs `inspect` on `>`.
@@ -194,7 +194,7 @@ func (s AdminServiceWatchSamplesClientStream) Close() error {
 // AdminServiceHandler is an implementation of the millrace.v1.AdminService service.
 type AdminServiceHandler interface {
 	// GetNode describes the node, and says what the caller may do here. Needs
-	// `inspect`, `disconnect` or `revoke`.
+	// one of `inspect`, `disconnect` and `revoke` on `>`.
 	GetNode(context.Context, *v1.GetNodeRequest) (*v1.GetNodeResponse, error)
 	// WatchSamples tells how much happened in each of the last seconds, then in
 	// each second as it ends. Needs `inspect` on `>`.

@@ -8,13 +8,366 @@ import type { Duration, DurationJson, Timestamp, TimestampJson } from "@bufbuild
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { ErrorInfo, ErrorInfoJson } from "./errors_pb.ts";
 import { file_millrace_v1_errors } from "./errors_pb.ts";
+import type { Position, PositionJson } from "./message_pb.ts";
+import { file_millrace_v1_message } from "./message_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/v1/admin_service.proto.
  */
 export const file_millrace_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9taWxscmFjZS92MS9hZG1pbl9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSKsAQoHU2Vzc2lvbhIKCgJpZBgBIAEoCRIMCgR1c2VyGAIgASgJEhAKCHByb3RvY29sGAMgASgJEgwKBHBlZXIYBCABKAkSDgoGY2xpZW50GAUgASgJEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGNoYW5uZWxzGAcgAygJEhUKDXBlbmRpbmdfYnl0ZXMYCCABKAQiSgoTTGlzdFNlc3Npb25zUmVxdWVzdBIMCgR1c2VyGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJImYKFExpc3RTZXNzaW9uc1Jlc3BvbnNlEiYKCHNlc3Npb25zGAEgAygLMhQubWlsbHJhY2UudjEuU2Vzc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDQoFdG90YWwYAyABKA0iLAoHQ2hhbm5lbBIMCgRuYW1lGAEgASgJEhMKC3N1YnNjcmliZXJzGAIgASgNIk0KE0xpc3RDaGFubmVsc1JlcXVlc3QSDwoHcGF0dGVybhgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSJmChRMaXN0Q2hhbm5lbHNSZXNwb25zZRImCghjaGFubmVscxgBIAMoCzIULm1pbGxyYWNlLnYxLkNoYW5uZWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg0KBXRvdGFsGAMgASgNIlEKEURpc2Nvbm5lY3RSZXF1ZXN0EhEKB3Nlc3Npb24YASABKAlIABIOCgR1c2VyGAIgASgJSAASDwoHbWVzc2FnZRgDIAEoCUIICgZ0YXJnZXQiJgoSRGlzY29ubmVjdFJlc3BvbnNlEhAKCHNlc3Npb25zGAEgASgNIlIKElVuc3Vic2NyaWJlUmVxdWVzdBIRCgdzZXNzaW9uGAEgASgJSAASDgoEdXNlchgCIAEoCUgAEg8KB2NoYW5uZWwYAyABKAlCCAoGdGFyZ2V0IicKE1Vuc3Vic2NyaWJlUmVzcG9uc2USEAoIc2Vzc2lvbnMYASABKA0iagoNUmV2b2tlUmVxdWVzdBISCgh0b2tlbl9pZBgBIAEoCUgAEg4KBHVzZXIYAiABKAlIABIrCghyZW1lbWJlchgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIICgZ0YXJnZXQiIgoOUmV2b2tlUmVzcG9uc2USEAoIc2Vzc2lvbnMYASABKA0idwoQQXV0aG9yaXplUmVxdWVzdBIMCgR1c2VyGAEgASgJEiMKBmFjdGlvbhgCIAEoDjITLm1pbGxyYWNlLnYxLkFjdGlvbhIPCgdjaGFubmVsGAMgASgJEhAKCHByb3RvY29sGAQgASgJEg0KBXNjb3BlGAUgASgJIksKEUF1dGhvcml6ZVJlc3BvbnNlEg8KB2FsbG93ZWQYASABKAgSJQoFZXJyb3IYAiABKAsyFi5taWxscmFjZS52MS5FcnJvckluZm8qlwEKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIUChBBQ1RJT05fU1VCU0NSSUJFEAESEgoOQUNUSU9OX1BVQkxJU0gQAhITCg9BQ1RJT05fUFJFU0VOQ0UQAxIQCgxBQ1RJT05fV0FUQ0gQBBISCg5BQ1RJT05fSElTVE9SWRAFEhAKDEFDVElPTl9BRE1JThAGMqYDCgxBZG1pblNlcnZpY2USWAoMTGlzdFNlc3Npb25zEiAubWlsbHJhY2UudjEuTGlzdFNlc3Npb25zUmVxdWVzdBohLm1pbGxyYWNlLnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlIgOQAgESWAoMTGlzdENoYW5uZWxzEiAubWlsbHJhY2UudjEuTGlzdENoYW5uZWxzUmVxdWVzdBohLm1pbGxyYWNlLnYxLkxpc3RDaGFubmVsc1Jlc3BvbnNlIgOQAgESTQoKRGlzY29ubmVjdBIeLm1pbGxyYWNlLnYxLkRpc2Nvbm5lY3RSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuRGlzY29ubmVjdFJlc3BvbnNlElAKC1Vuc3Vic2NyaWJlEh8ubWlsbHJhY2UudjEuVW5zdWJzY3JpYmVSZXF1ZXN0GiAubWlsbHJhY2UudjEuVW5zdWJzY3JpYmVSZXNwb25zZRJBCgZSZXZva2USGi5taWxscmFjZS52MS5SZXZva2VSZXF1ZXN0GhsubWlsbHJhY2UudjEuUmV2b2tlUmVzcG9uc2UyZAoRQXV0aG9yaXplclNlcnZpY2USTwoJQXV0aG9yaXplEh0ubWlsbHJhY2UudjEuQXV0aG9yaXplUmVxdWVzdBoeLm1pbGxyYWNlLnYxLkF1dGhvcml6ZVJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_v1_errors]);
+  fileDesc("Ch9taWxscmFjZS92MS9hZG1pbl9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSIQCg5HZXROb2RlUmVxdWVzdCLAAQoPR2V0Tm9kZVJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSDAoEbm9kZRgCIAEoCRIuCgpzdGFydF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgR0aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR1c2VyGAUgASgJEg8KB2FsbG93ZWQYBiADKAkSFQoNcGVuZGluZ19saW1pdBgHIAEoBCIlChNXYXRjaFNhbXBsZXNSZXF1ZXN0Eg4KBnJlY2VudBgBIAEoDSI8ChRXYXRjaFNhbXBsZXNSZXNwb25zZRIkCgdzYW1wbGVzGAEgAygLMhMubWlsbHJhY2UudjEuU2FtcGxlIqQCCgZTYW1wbGUSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOcHVibGlzaGVkX3JhdGUYAiABKAESFgoOZGVsaXZlcmVkX3JhdGUYAyABKAESGwoTZGVsaXZlcmVkX2J5dGVfcmF0ZRgEIAEoARIzCghzZXNzaW9ucxgFIAMoCzIhLm1pbGxyYWNlLnYxLlNhbXBsZS5TZXNzaW9uc0VudHJ5EhUKDXNsb3dfc2Vzc2lvbnMYBiABKA0SEAoIY2hhbm5lbHMYByABKA0SFAoMbWVtb3J5X2J5dGVzGAggASgEGi8KDVNlc3Npb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASLwAQoHU2Vzc2lvbhIKCgJpZBgBIAEoCRIMCgR1c2VyGAIgASgJEhAKCHByb3RvY29sGAMgASgJEgwKBHBlZXIYBCABKAkSDgoGY2xpZW50GAUgASgJEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDXN1YnNjcmlwdGlvbnMYByABKA0SFQoNcGVuZGluZ19ieXRlcxgIIAEoBBIMCgRzbG93GAkgASgIEi8KC2V4cGlyZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKoAQoTTGlzdFNlc3Npb25zUmVxdWVzdBIMCgR1c2VyGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEg8KB2NoYW5uZWwYBCABKAkSDwoHYWRkcmVzcxgFIAEoCRIQCghwcm90b2NvbBgGIAEoCRIoCgVvcmRlchgHIAEoDjIZLm1pbGxyYWNlLnYxLlNlc3Npb25PcmRlciJmChRMaXN0U2Vzc2lvbnNSZXNwb25zZRImCghzZXNzaW9ucxgBIAMoCzIULm1pbGxyYWNlLnYxLlNlc3Npb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg0KBXRvdGFsGAMgASgNIiQKEUdldFNlc3Npb25SZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAki0gEKEkdldFNlc3Npb25SZXNwb25zZRIlCgdzZXNzaW9uGAEgASgLMhQubWlsbHJhY2UudjEuU2Vzc2lvbhI3Cg1zdWJzY3JpcHRpb25zGAIgAygLMiAubWlsbHJhY2UudjEuU2Vzc2lvblN1YnNjcmlwdGlvbhIPCgdwcmVzZW50GAMgAygJEhAKCHRva2VuX2lkGAQgASgJEg0KBXNjb3BlGAUgASgJEioKB3N0YWxsZWQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24irQEKE1Nlc3Npb25TdWJzY3JpcHRpb24SDwoHY2hhbm5lbBgBIAEoCRIQCghwcmVzZW5jZRgCIAEoCBInCghwb3NpdGlvbhgDIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEiMKBGhlYWQYBCABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbhIVCg1wZW5kaW5nX2J5dGVzGAUgASgEEg4KBmJlaGluZBgGIAEoCCJ6CgdDaGFubmVsEgwKBG5hbWUYASABKAkSEwoLc3Vic2NyaWJlcnMYAiABKA0SIwoEaGVhZBgDIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhQKDG1lc3NhZ2VfcmF0ZRgEIAEoARIRCglieXRlX3JhdGUYBSABKAEidwoTTGlzdENoYW5uZWxzUmVxdWVzdBIPCgdwYXR0ZXJuGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEigKBW9yZGVyGAQgASgOMhkubWlsbHJhY2UudjEuQ2hhbm5lbE9yZGVyImYKFExpc3RDaGFubmVsc1Jlc3BvbnNlEiYKCGNoYW5uZWxzGAEgAygLMhQubWlsbHJhY2UudjEuQ2hhbm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDQoFdG90YWwYAyABKA0iJAoRR2V0Q2hhbm5lbFJlcXVlc3QSDwoHY2hhbm5lbBgBIAEoCSLLAQoSR2V0Q2hhbm5lbFJlc3BvbnNlEiUKB2NoYW5uZWwYASABKAsyFC5taWxscmFjZS52MS5DaGFubmVsEiUKBm9sZGVzdBgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEgwKBHJ1bGUYAyABKAkSGAoQaGlzdG9yeV9tZXNzYWdlcxgEIAEoDRIuCgtoaXN0b3J5X2FnZRgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIPCgdtZW1iZXJzGAYgASgNIlEKEURpc2Nvbm5lY3RSZXF1ZXN0EhEKB3Nlc3Npb24YASABKAlIABIOCgR1c2VyGAIgASgJSAASDwoHbWVzc2FnZRgDIAEoCUIICgZ0YXJnZXQiJgoSRGlzY29ubmVjdFJlc3BvbnNlEhAKCHNlc3Npb25zGAEgASgNIlIKElVuc3Vic2NyaWJlUmVxdWVzdBIRCgdzZXNzaW9uGAEgASgJSAASDgoEdXNlchgCIAEoCUgAEg8KB2NoYW5uZWwYAyABKAlCCAoGdGFyZ2V0IicKE1Vuc3Vic2NyaWJlUmVzcG9uc2USEAoIc2Vzc2lvbnMYASABKA0iWQoLS2lja1JlcXVlc3QSDAoEdXNlchgBIAEoCRIrCghkdXJhdGlvbhgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIPCgdtZXNzYWdlGAMgASgJIiAKDEtpY2tSZXNwb25zZRIQCghzZXNzaW9ucxgBIAEoDSJqCg1SZXZva2VSZXF1ZXN0EhIKCHRva2VuX2lkGAEgASgJSAASDgoEdXNlchgCIAEoCUgAEisKCHJlbWVtYmVyGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQggKBnRhcmdldCIiCg5SZXZva2VSZXNwb25zZRIQCghzZXNzaW9ucxgBIAEoDSJ3ChBBdXRob3JpemVSZXF1ZXN0EgwKBHVzZXIYASABKAkSIwoGYWN0aW9uGAIgASgOMhMubWlsbHJhY2UudjEuQWN0aW9uEg8KB2NoYW5uZWwYAyABKAkSEAoIcHJvdG9jb2wYBCABKAkSDQoFc2NvcGUYBSABKAkiSwoRQXV0aG9yaXplUmVzcG9uc2USDwoHYWxsb3dlZBgBIAEoCBIlCgVlcnJvchgCIAEoCzIWLm1pbGxyYWNlLnYxLkVycm9ySW5mbypiCgxTZXNzaW9uT3JkZXISHQoZU0VTU0lPTl9PUkRFUl9VTlNQRUNJRklFRBAAEhgKFFNFU1NJT05fT1JERVJfTkVXRVNUEAESGQoVU0VTU0lPTl9PUkRFUl9QRU5ESU5HEAIqZAoMQ2hhbm5lbE9yZGVyEh0KGUNIQU5ORUxfT1JERVJfVU5TUEVDSUZJRUQQABIdChlDSEFOTkVMX09SREVSX1NVQlNDUklCRVJTEAESFgoSQ0hBTk5FTF9PUkRFUl9SQVRFEAIqlwEKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIUChBBQ1RJT05fU1VCU0NSSUJFEAESEgoOQUNUSU9OX1BVQkxJU0gQAhITCg9BQ1RJT05fUFJFU0VOQ0UQAxIQCgxBQ1RJT05fV0FUQ0gQBBISCg5BQ1RJT05fSElTVE9SWRAFEhAKDEFDVElPTl9BRE1JThAGMq0GCgxBZG1pblNlcnZpY2USSQoHR2V0Tm9kZRIbLm1pbGxyYWNlLnYxLkdldE5vZGVSZXF1ZXN0GhwubWlsbHJhY2UudjEuR2V0Tm9kZVJlc3BvbnNlIgOQAgESVQoMV2F0Y2hTYW1wbGVzEiAubWlsbHJhY2UudjEuV2F0Y2hTYW1wbGVzUmVxdWVzdBohLm1pbGxyYWNlLnYxLldhdGNoU2FtcGxlc1Jlc3BvbnNlMAESWAoMTGlzdFNlc3Npb25zEiAubWlsbHJhY2UudjEuTGlzdFNlc3Npb25zUmVxdWVzdBohLm1pbGxyYWNlLnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlIgOQAgESUgoKR2V0U2Vzc2lvbhIeLm1pbGxyYWNlLnYxLkdldFNlc3Npb25SZXF1ZXN0Gh8ubWlsbHJhY2UudjEuR2V0U2Vzc2lvblJlc3BvbnNlIgOQAgESWAoMTGlzdENoYW5uZWxzEiAubWlsbHJhY2UudjEuTGlzdENoYW5uZWxzUmVxdWVzdBohLm1pbGxyYWNlLnYxLkxpc3RDaGFubmVsc1Jlc3BvbnNlIgOQAgESUgoKR2V0Q2hhbm5lbBIeLm1pbGxyYWNlLnYxLkdldENoYW5uZWxSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuR2V0Q2hhbm5lbFJlc3BvbnNlIgOQAgESTQoKRGlzY29ubmVjdBIeLm1pbGxyYWNlLnYxLkRpc2Nvbm5lY3RSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuRGlzY29ubmVjdFJlc3BvbnNlElAKC1Vuc3Vic2NyaWJlEh8ubWlsbHJhY2UudjEuVW5zdWJzY3JpYmVSZXF1ZXN0GiAubWlsbHJhY2UudjEuVW5zdWJzY3JpYmVSZXNwb25zZRI7CgRLaWNrEhgubWlsbHJhY2UudjEuS2lja1JlcXVlc3QaGS5taWxscmFjZS52MS5LaWNrUmVzcG9uc2USQQoGUmV2b2tlEhoubWlsbHJhY2UudjEuUmV2b2tlUmVxdWVzdBobLm1pbGxyYWNlLnYxLlJldm9rZVJlc3BvbnNlMmQKEUF1dGhvcml6ZXJTZXJ2aWNlEk8KCUF1dGhvcml6ZRIdLm1pbGxyYWNlLnYxLkF1dGhvcml6ZVJlcXVlc3QaHi5taWxscmFjZS52MS5BdXRob3JpemVSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_v1_errors, file_millrace_v1_message]);
+
+/**
+ * GetNodeRequest is empty: the node is the one that is asked.
+ *
+ * @generated from message millrace.v1.GetNodeRequest
+ */
+export type GetNodeRequest = Message<"millrace.v1.GetNodeRequest"> & {
+};
+
+/**
+ * GetNodeRequest is empty: the node is the one that is asked.
+ *
+ * @generated from message millrace.v1.GetNodeRequest
+ */
+export type GetNodeRequestJson = {
+};
+
+/**
+ * Describes the message millrace.v1.GetNodeRequest.
+ * Use `create(GetNodeRequestSchema)` to create a new message.
+ */
+export const GetNodeRequestSchema: GenMessage<GetNodeRequest, {jsonType: GetNodeRequestJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 0);
+
+/**
+ * GetNodeResponse describes a node.
+ *
+ * @generated from message millrace.v1.GetNodeResponse
+ */
+export type GetNodeResponse = Message<"millrace.v1.GetNodeResponse"> & {
+  /**
+   * Version of the server.
+   *
+   * @generated from field: string version = 1;
+   */
+  version: string;
+
+  /**
+   * Random name of the process, new at each start.
+   *
+   * @generated from field: string node = 2;
+   */
+  node: string;
+
+  /**
+   * When it started.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 3;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * Time of the node, to tell ages by.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 4;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * User of the caller; empty for an API key.
+   *
+   * @generated from field: string user = 5;
+   */
+  user: string;
+
+  /**
+   * Which of `inspect`, `disconnect` and `revoke` the caller may do on `>`.
+   *
+   * @generated from field: repeated string allowed = 6;
+   */
+  allowed: string[];
+
+  /**
+   * Most bytes that wait for one session before it reads from the log, or is
+   * treated as its subscriptions say.
+   *
+   * @generated from field: uint64 pending_limit = 7;
+   */
+  pendingLimit: bigint;
+};
+
+/**
+ * GetNodeResponse describes a node.
+ *
+ * @generated from message millrace.v1.GetNodeResponse
+ */
+export type GetNodeResponseJson = {
+  /**
+   * Version of the server.
+   *
+   * @generated from field: string version = 1;
+   */
+  version?: string;
+
+  /**
+   * Random name of the process, new at each start.
+   *
+   * @generated from field: string node = 2;
+   */
+  node?: string;
+
+  /**
+   * When it started.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 3;
+   */
+  startTime?: TimestampJson;
+
+  /**
+   * Time of the node, to tell ages by.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 4;
+   */
+  time?: TimestampJson;
+
+  /**
+   * User of the caller; empty for an API key.
+   *
+   * @generated from field: string user = 5;
+   */
+  user?: string;
+
+  /**
+   * Which of `inspect`, `disconnect` and `revoke` the caller may do on `>`.
+   *
+   * @generated from field: repeated string allowed = 6;
+   */
+  allowed?: string[];
+
+  /**
+   * Most bytes that wait for one session before it reads from the log, or is
+   * treated as its subscriptions say.
+   *
+   * @generated from field: uint64 pending_limit = 7;
+   */
+  pendingLimit?: string;
+};
+
+/**
+ * Describes the message millrace.v1.GetNodeResponse.
+ * Use `create(GetNodeResponseSchema)` to create a new message.
+ */
+export const GetNodeResponseSchema: GenMessage<GetNodeResponse, {jsonType: GetNodeResponseJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 1);
+
+/**
+ * WatchSamplesRequest asks for samples.
+ *
+ * @generated from message millrace.v1.WatchSamplesRequest
+ */
+export type WatchSamplesRequest = Message<"millrace.v1.WatchSamplesRequest"> & {
+  /**
+   * Only so many of the newest that are kept, before those to come; 0 means all,
+   * which are those of ten minutes.
+   *
+   * @generated from field: uint32 recent = 1;
+   */
+  recent: number;
+};
+
+/**
+ * WatchSamplesRequest asks for samples.
+ *
+ * @generated from message millrace.v1.WatchSamplesRequest
+ */
+export type WatchSamplesRequestJson = {
+  /**
+   * Only so many of the newest that are kept, before those to come; 0 means all,
+   * which are those of ten minutes.
+   *
+   * @generated from field: uint32 recent = 1;
+   */
+  recent?: number;
+};
+
+/**
+ * Describes the message millrace.v1.WatchSamplesRequest.
+ * Use `create(WatchSamplesRequestSchema)` to create a new message.
+ */
+export const WatchSamplesRequestSchema: GenMessage<WatchSamplesRequest, {jsonType: WatchSamplesRequestJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 2);
+
+/**
+ * WatchSamplesResponse has samples.
+ *
+ * @generated from message millrace.v1.WatchSamplesResponse
+ */
+export type WatchSamplesResponse = Message<"millrace.v1.WatchSamplesResponse"> & {
+  /**
+   * Samples, oldest first: in the first response those that are kept, in each
+   * later one a new one.
+   *
+   * @generated from field: repeated millrace.v1.Sample samples = 1;
+   */
+  samples: Sample[];
+};
+
+/**
+ * WatchSamplesResponse has samples.
+ *
+ * @generated from message millrace.v1.WatchSamplesResponse
+ */
+export type WatchSamplesResponseJson = {
+  /**
+   * Samples, oldest first: in the first response those that are kept, in each
+   * later one a new one.
+   *
+   * @generated from field: repeated millrace.v1.Sample samples = 1;
+   */
+  samples?: SampleJson[];
+};
+
+/**
+ * Describes the message millrace.v1.WatchSamplesResponse.
+ * Use `create(WatchSamplesResponseSchema)` to create a new message.
+ */
+export const WatchSamplesResponseSchema: GenMessage<WatchSamplesResponse, {jsonType: WatchSamplesResponseJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 3);
+
+/**
+ * Sample says how much happened on a node in about one second.
+ *
+ * @generated from message millrace.v1.Sample
+ */
+export type Sample = Message<"millrace.v1.Sample"> & {
+  /**
+   * End of that second.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 1;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * Messages that were published through this node, a second.
+   *
+   * @generated from field: double published_rate = 2;
+   */
+  publishedRate: number;
+
+  /**
+   * Messages that were delivered to sessions of this node, a second.
+   *
+   * @generated from field: double delivered_rate = 3;
+   */
+  deliveredRate: number;
+
+  /**
+   * Bytes of those deliveries, a second, before the framing of the wire.
+   *
+   * @generated from field: double delivered_byte_rate = 4;
+   */
+  deliveredByteRate: number;
+
+  /**
+   * Sessions that were open, by wire.
+   *
+   * @generated from field: map<string, uint32> sessions = 5;
+   */
+  sessions: { [key: string]: number };
+
+  /**
+   * Sessions that were slow to take what they are sent, as `Session.slow` says.
+   *
+   * @generated from field: uint32 slow_sessions = 6;
+   */
+  slowSessions: number;
+
+  /**
+   * Channels and patterns with subscribers.
+   *
+   * @generated from field: uint32 channels = 7;
+   */
+  channels: number;
+
+  /**
+   * Memory of the process, in bytes.
+   *
+   * @generated from field: uint64 memory_bytes = 8;
+   */
+  memoryBytes: bigint;
+};
+
+/**
+ * Sample says how much happened on a node in about one second.
+ *
+ * @generated from message millrace.v1.Sample
+ */
+export type SampleJson = {
+  /**
+   * End of that second.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 1;
+   */
+  time?: TimestampJson;
+
+  /**
+   * Messages that were published through this node, a second.
+   *
+   * @generated from field: double published_rate = 2;
+   */
+  publishedRate?: number | "NaN" | "Infinity" | "-Infinity";
+
+  /**
+   * Messages that were delivered to sessions of this node, a second.
+   *
+   * @generated from field: double delivered_rate = 3;
+   */
+  deliveredRate?: number | "NaN" | "Infinity" | "-Infinity";
+
+  /**
+   * Bytes of those deliveries, a second, before the framing of the wire.
+   *
+   * @generated from field: double delivered_byte_rate = 4;
+   */
+  deliveredByteRate?: number | "NaN" | "Infinity" | "-Infinity";
+
+  /**
+   * Sessions that were open, by wire.
+   *
+   * @generated from field: map<string, uint32> sessions = 5;
+   */
+  sessions?: { [key: string]: number };
+
+  /**
+   * Sessions that were slow to take what they are sent, as `Session.slow` says.
+   *
+   * @generated from field: uint32 slow_sessions = 6;
+   */
+  slowSessions?: number;
+
+  /**
+   * Channels and patterns with subscribers.
+   *
+   * @generated from field: uint32 channels = 7;
+   */
+  channels?: number;
+
+  /**
+   * Memory of the process, in bytes.
+   *
+   * @generated from field: uint64 memory_bytes = 8;
+   */
+  memoryBytes?: string;
+};
+
+/**
+ * Describes the message millrace.v1.Sample.
+ * Use `create(SampleSchema)` to create a new message.
+ */
+export const SampleSchema: GenMessage<Sample, {jsonType: SampleJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 4);
 
 /**
  * Session describes a live session.
@@ -44,7 +397,7 @@ export type Session = Message<"millrace.v1.Session"> & {
   protocol: string;
 
   /**
-   * Address of the peer.
+   * Address of the peer, with the port where it is known.
    *
    * @generated from field: string peer = 4;
    */
@@ -65,11 +418,11 @@ export type Session = Message<"millrace.v1.Session"> & {
   startTime?: Timestamp | undefined;
 
   /**
-   * Channels and patterns it is subscribed to.
+   * How many channels and patterns it is subscribed to.
    *
-   * @generated from field: repeated string channels = 7;
+   * @generated from field: uint32 subscriptions = 7;
    */
-  channels: string[];
+  subscriptions: number;
 
   /**
    * Bytes that wait for the client to read them.
@@ -77,6 +430,21 @@ export type Session = Message<"millrace.v1.Session"> & {
    * @generated from field: uint64 pending_bytes = 8;
    */
   pendingBytes: bigint;
+
+  /**
+   * Whether it is slow: more than half of what may wait for it does, or it has
+   * taken nothing for a second while something was being sent.
+   *
+   * @generated from field: bool slow = 9;
+   */
+  slow: boolean;
+
+  /**
+   * When its credentials expire; unset for never.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 10;
+   */
+  expireTime?: Timestamp | undefined;
 };
 
 /**
@@ -107,7 +475,7 @@ export type SessionJson = {
   protocol?: string;
 
   /**
-   * Address of the peer.
+   * Address of the peer, with the port where it is known.
    *
    * @generated from field: string peer = 4;
    */
@@ -128,11 +496,11 @@ export type SessionJson = {
   startTime?: TimestampJson;
 
   /**
-   * Channels and patterns it is subscribed to.
+   * How many channels and patterns it is subscribed to.
    *
-   * @generated from field: repeated string channels = 7;
+   * @generated from field: uint32 subscriptions = 7;
    */
-  channels?: string[];
+  subscriptions?: number;
 
   /**
    * Bytes that wait for the client to read them.
@@ -140,6 +508,21 @@ export type SessionJson = {
    * @generated from field: uint64 pending_bytes = 8;
    */
   pendingBytes?: string;
+
+  /**
+   * Whether it is slow: more than half of what may wait for it does, or it has
+   * taken nothing for a second while something was being sent.
+   *
+   * @generated from field: bool slow = 9;
+   */
+  slow?: boolean;
+
+  /**
+   * When its credentials expire; unset for never.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 10;
+   */
+  expireTime?: TimestampJson;
 };
 
 /**
@@ -147,7 +530,7 @@ export type SessionJson = {
  * Use `create(SessionSchema)` to create a new message.
  */
 export const SessionSchema: GenMessage<Session, {jsonType: SessionJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 0);
+  messageDesc(file_millrace_v1_admin_service, 5);
 
 /**
  * ListSessionsRequest lists sessions.
@@ -175,6 +558,36 @@ export type ListSessionsRequest = Message<"millrace.v1.ListSessionsRequest"> & {
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * Only sessions that are subscribed to exactly this channel or pattern; empty
+   * for all.
+   *
+   * @generated from field: string channel = 4;
+   */
+  channel: string;
+
+  /**
+   * Only sessions from this address, or network such as 10.0.0.0/8; empty for
+   * all.
+   *
+   * @generated from field: string address = 5;
+   */
+  address: string;
+
+  /**
+   * Only sessions on this wire; empty for all.
+   *
+   * @generated from field: string protocol = 6;
+   */
+  protocol: string;
+
+  /**
+   * How they are sorted.
+   *
+   * @generated from field: millrace.v1.SessionOrder order = 7;
+   */
+  order: SessionOrder;
 };
 
 /**
@@ -203,6 +616,36 @@ export type ListSessionsRequestJson = {
    * @generated from field: string page_token = 3;
    */
   pageToken?: string;
+
+  /**
+   * Only sessions that are subscribed to exactly this channel or pattern; empty
+   * for all.
+   *
+   * @generated from field: string channel = 4;
+   */
+  channel?: string;
+
+  /**
+   * Only sessions from this address, or network such as 10.0.0.0/8; empty for
+   * all.
+   *
+   * @generated from field: string address = 5;
+   */
+  address?: string;
+
+  /**
+   * Only sessions on this wire; empty for all.
+   *
+   * @generated from field: string protocol = 6;
+   */
+  protocol?: string;
+
+  /**
+   * How they are sorted.
+   *
+   * @generated from field: millrace.v1.SessionOrder order = 7;
+   */
+  order?: SessionOrderJson;
 };
 
 /**
@@ -210,7 +653,7 @@ export type ListSessionsRequestJson = {
  * Use `create(ListSessionsRequestSchema)` to create a new message.
  */
 export const ListSessionsRequestSchema: GenMessage<ListSessionsRequest, {jsonType: ListSessionsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 1);
+  messageDesc(file_millrace_v1_admin_service, 6);
 
 /**
  * ListSessionsResponse is one page of sessions.
@@ -219,7 +662,7 @@ export const ListSessionsRequestSchema: GenMessage<ListSessionsRequest, {jsonTyp
  */
 export type ListSessionsResponse = Message<"millrace.v1.ListSessionsResponse"> & {
   /**
-   * The sessions, by id.
+   * The sessions, in the order asked for.
    *
    * @generated from field: repeated millrace.v1.Session sessions = 1;
    */
@@ -233,7 +676,7 @@ export type ListSessionsResponse = Message<"millrace.v1.ListSessionsResponse"> &
   nextPageToken: string;
 
   /**
-   * How many sessions there are in all.
+   * How many sessions there are in all that were asked for.
    *
    * @generated from field: uint32 total = 3;
    */
@@ -247,7 +690,7 @@ export type ListSessionsResponse = Message<"millrace.v1.ListSessionsResponse"> &
  */
 export type ListSessionsResponseJson = {
   /**
-   * The sessions, by id.
+   * The sessions, in the order asked for.
    *
    * @generated from field: repeated millrace.v1.Session sessions = 1;
    */
@@ -261,7 +704,7 @@ export type ListSessionsResponseJson = {
   nextPageToken?: string;
 
   /**
-   * How many sessions there are in all.
+   * How many sessions there are in all that were asked for.
    *
    * @generated from field: uint32 total = 3;
    */
@@ -273,10 +716,263 @@ export type ListSessionsResponseJson = {
  * Use `create(ListSessionsResponseSchema)` to create a new message.
  */
 export const ListSessionsResponseSchema: GenMessage<ListSessionsResponse, {jsonType: ListSessionsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 2);
+  messageDesc(file_millrace_v1_admin_service, 7);
 
 /**
- * Channel describes a channel with subscribers.
+ * GetSessionRequest names a session.
+ *
+ * @generated from message millrace.v1.GetSessionRequest
+ */
+export type GetSessionRequest = Message<"millrace.v1.GetSessionRequest"> & {
+  /**
+   * Public id.
+   *
+   * @generated from field: string session = 1;
+   */
+  session: string;
+};
+
+/**
+ * GetSessionRequest names a session.
+ *
+ * @generated from message millrace.v1.GetSessionRequest
+ */
+export type GetSessionRequestJson = {
+  /**
+   * Public id.
+   *
+   * @generated from field: string session = 1;
+   */
+  session?: string;
+};
+
+/**
+ * Describes the message millrace.v1.GetSessionRequest.
+ * Use `create(GetSessionRequestSchema)` to create a new message.
+ */
+export const GetSessionRequestSchema: GenMessage<GetSessionRequest, {jsonType: GetSessionRequestJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 8);
+
+/**
+ * GetSessionResponse is all of a session.
+ *
+ * @generated from message millrace.v1.GetSessionResponse
+ */
+export type GetSessionResponse = Message<"millrace.v1.GetSessionResponse"> & {
+  /**
+   * What a list says of it.
+   *
+   * @generated from field: millrace.v1.Session session = 1;
+   */
+  session?: Session | undefined;
+
+  /**
+   * What it is subscribed to, by name.
+   *
+   * @generated from field: repeated millrace.v1.SessionSubscription subscriptions = 2;
+   */
+  subscriptions: SessionSubscription[];
+
+  /**
+   * Channels that it is present in, by name.
+   *
+   * @generated from field: repeated string present = 3;
+   */
+  present: string[];
+
+  /**
+   * Id of the token that opened it (`jti`), for `Revoke`; empty where there is
+   * none.
+   *
+   * @generated from field: string token_id = 4;
+   */
+  tokenId: string;
+
+  /**
+   * Part of the wire's path that it was opened on, such as "dashboard".
+   *
+   * @generated from field: string scope = 5;
+   */
+  scope: string;
+
+  /**
+   * How long its client has taken nothing of what is being sent; unset if it
+   * takes what comes.
+   *
+   * @generated from field: google.protobuf.Duration stalled = 6;
+   */
+  stalled?: Duration | undefined;
+};
+
+/**
+ * GetSessionResponse is all of a session.
+ *
+ * @generated from message millrace.v1.GetSessionResponse
+ */
+export type GetSessionResponseJson = {
+  /**
+   * What a list says of it.
+   *
+   * @generated from field: millrace.v1.Session session = 1;
+   */
+  session?: SessionJson;
+
+  /**
+   * What it is subscribed to, by name.
+   *
+   * @generated from field: repeated millrace.v1.SessionSubscription subscriptions = 2;
+   */
+  subscriptions?: SessionSubscriptionJson[];
+
+  /**
+   * Channels that it is present in, by name.
+   *
+   * @generated from field: repeated string present = 3;
+   */
+  present?: string[];
+
+  /**
+   * Id of the token that opened it (`jti`), for `Revoke`; empty where there is
+   * none.
+   *
+   * @generated from field: string token_id = 4;
+   */
+  tokenId?: string;
+
+  /**
+   * Part of the wire's path that it was opened on, such as "dashboard".
+   *
+   * @generated from field: string scope = 5;
+   */
+  scope?: string;
+
+  /**
+   * How long its client has taken nothing of what is being sent; unset if it
+   * takes what comes.
+   *
+   * @generated from field: google.protobuf.Duration stalled = 6;
+   */
+  stalled?: DurationJson;
+};
+
+/**
+ * Describes the message millrace.v1.GetSessionResponse.
+ * Use `create(GetSessionResponseSchema)` to create a new message.
+ */
+export const GetSessionResponseSchema: GenMessage<GetSessionResponse, {jsonType: GetSessionResponseJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 9);
+
+/**
+ * SessionSubscription is one session's view of a channel or pattern.
+ *
+ * @generated from message millrace.v1.SessionSubscription
+ */
+export type SessionSubscription = Message<"millrace.v1.SessionSubscription"> & {
+  /**
+   * Channel or pattern.
+   *
+   * @generated from field: string channel = 1;
+   */
+  channel: string;
+
+  /**
+   * Whether this is about who is present in it, rather than its messages.
+   *
+   * @generated from field: bool presence = 2;
+   */
+  presence: boolean;
+
+  /**
+   * Where it is: the last message that was prepared for the client. Unset for
+   * patterns and presence.
+   *
+   * @generated from field: millrace.v1.Position position = 3;
+   */
+  position?: Position | undefined;
+
+  /**
+   * Newest message of the channel. Unset for patterns and presence.
+   *
+   * @generated from field: millrace.v1.Position head = 4;
+   */
+  head?: Position | undefined;
+
+  /**
+   * Bytes that wait in it.
+   *
+   * @generated from field: uint64 pending_bytes = 5;
+   */
+  pendingBytes: bigint;
+
+  /**
+   * Whether it reads the channel's log, because it resumes or has fallen behind,
+   * and not yet what is live.
+   *
+   * @generated from field: bool behind = 6;
+   */
+  behind: boolean;
+};
+
+/**
+ * SessionSubscription is one session's view of a channel or pattern.
+ *
+ * @generated from message millrace.v1.SessionSubscription
+ */
+export type SessionSubscriptionJson = {
+  /**
+   * Channel or pattern.
+   *
+   * @generated from field: string channel = 1;
+   */
+  channel?: string;
+
+  /**
+   * Whether this is about who is present in it, rather than its messages.
+   *
+   * @generated from field: bool presence = 2;
+   */
+  presence?: boolean;
+
+  /**
+   * Where it is: the last message that was prepared for the client. Unset for
+   * patterns and presence.
+   *
+   * @generated from field: millrace.v1.Position position = 3;
+   */
+  position?: PositionJson;
+
+  /**
+   * Newest message of the channel. Unset for patterns and presence.
+   *
+   * @generated from field: millrace.v1.Position head = 4;
+   */
+  head?: PositionJson;
+
+  /**
+   * Bytes that wait in it.
+   *
+   * @generated from field: uint64 pending_bytes = 5;
+   */
+  pendingBytes?: string;
+
+  /**
+   * Whether it reads the channel's log, because it resumes or has fallen behind,
+   * and not yet what is live.
+   *
+   * @generated from field: bool behind = 6;
+   */
+  behind?: boolean;
+};
+
+/**
+ * Describes the message millrace.v1.SessionSubscription.
+ * Use `create(SessionSubscriptionSchema)` to create a new message.
+ */
+export const SessionSubscriptionSchema: GenMessage<SessionSubscription, {jsonType: SessionSubscriptionJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 10);
+
+/**
+ * Channel describes a channel or pattern.
  *
  * @generated from message millrace.v1.Channel
  */
@@ -289,15 +985,37 @@ export type Channel = Message<"millrace.v1.Channel"> & {
   name: string;
 
   /**
-   * Subscriptions on this node.
+   * Subscriptions on this node, presence not counted.
    *
    * @generated from field: uint32 subscribers = 2;
    */
   subscribers: number;
+
+  /**
+   * Newest message; unset for patterns, and where it cannot be had now.
+   *
+   * @generated from field: millrace.v1.Position head = 3;
+   */
+  head?: Position | undefined;
+
+  /**
+   * Messages a second, over about ten seconds, that were delivered to it on this
+   * node while it had subscribers.
+   *
+   * @generated from field: double message_rate = 4;
+   */
+  messageRate: number;
+
+  /**
+   * Bytes of those messages, a second.
+   *
+   * @generated from field: double byte_rate = 5;
+   */
+  byteRate: number;
 };
 
 /**
- * Channel describes a channel with subscribers.
+ * Channel describes a channel or pattern.
  *
  * @generated from message millrace.v1.Channel
  */
@@ -310,11 +1028,33 @@ export type ChannelJson = {
   name?: string;
 
   /**
-   * Subscriptions on this node.
+   * Subscriptions on this node, presence not counted.
    *
    * @generated from field: uint32 subscribers = 2;
    */
   subscribers?: number;
+
+  /**
+   * Newest message; unset for patterns, and where it cannot be had now.
+   *
+   * @generated from field: millrace.v1.Position head = 3;
+   */
+  head?: PositionJson;
+
+  /**
+   * Messages a second, over about ten seconds, that were delivered to it on this
+   * node while it had subscribers.
+   *
+   * @generated from field: double message_rate = 4;
+   */
+  messageRate?: number | "NaN" | "Infinity" | "-Infinity";
+
+  /**
+   * Bytes of those messages, a second.
+   *
+   * @generated from field: double byte_rate = 5;
+   */
+  byteRate?: number | "NaN" | "Infinity" | "-Infinity";
 };
 
 /**
@@ -322,7 +1062,7 @@ export type ChannelJson = {
  * Use `create(ChannelSchema)` to create a new message.
  */
 export const ChannelSchema: GenMessage<Channel, {jsonType: ChannelJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 3);
+  messageDesc(file_millrace_v1_admin_service, 11);
 
 /**
  * ListChannelsRequest lists channels.
@@ -350,6 +1090,13 @@ export type ListChannelsRequest = Message<"millrace.v1.ListChannelsRequest"> & {
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * How they are sorted.
+   *
+   * @generated from field: millrace.v1.ChannelOrder order = 4;
+   */
+  order: ChannelOrder;
 };
 
 /**
@@ -378,6 +1125,13 @@ export type ListChannelsRequestJson = {
    * @generated from field: string page_token = 3;
    */
   pageToken?: string;
+
+  /**
+   * How they are sorted.
+   *
+   * @generated from field: millrace.v1.ChannelOrder order = 4;
+   */
+  order?: ChannelOrderJson;
 };
 
 /**
@@ -385,7 +1139,7 @@ export type ListChannelsRequestJson = {
  * Use `create(ListChannelsRequestSchema)` to create a new message.
  */
 export const ListChannelsRequestSchema: GenMessage<ListChannelsRequest, {jsonType: ListChannelsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 4);
+  messageDesc(file_millrace_v1_admin_service, 12);
 
 /**
  * ListChannelsResponse is one page of channels.
@@ -394,7 +1148,7 @@ export const ListChannelsRequestSchema: GenMessage<ListChannelsRequest, {jsonTyp
  */
 export type ListChannelsResponse = Message<"millrace.v1.ListChannelsResponse"> & {
   /**
-   * The channels, by name.
+   * The channels, in the order asked for.
    *
    * @generated from field: repeated millrace.v1.Channel channels = 1;
    */
@@ -408,7 +1162,7 @@ export type ListChannelsResponse = Message<"millrace.v1.ListChannelsResponse"> &
   nextPageToken: string;
 
   /**
-   * How many channels there are in all.
+   * How many channels there are in all that were asked for.
    *
    * @generated from field: uint32 total = 3;
    */
@@ -422,7 +1176,7 @@ export type ListChannelsResponse = Message<"millrace.v1.ListChannelsResponse"> &
  */
 export type ListChannelsResponseJson = {
   /**
-   * The channels, by name.
+   * The channels, in the order asked for.
    *
    * @generated from field: repeated millrace.v1.Channel channels = 1;
    */
@@ -436,7 +1190,7 @@ export type ListChannelsResponseJson = {
   nextPageToken?: string;
 
   /**
-   * How many channels there are in all.
+   * How many channels there are in all that were asked for.
    *
    * @generated from field: uint32 total = 3;
    */
@@ -448,7 +1202,149 @@ export type ListChannelsResponseJson = {
  * Use `create(ListChannelsResponseSchema)` to create a new message.
  */
 export const ListChannelsResponseSchema: GenMessage<ListChannelsResponse, {jsonType: ListChannelsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 5);
+  messageDesc(file_millrace_v1_admin_service, 13);
+
+/**
+ * GetChannelRequest names a channel.
+ *
+ * @generated from message millrace.v1.GetChannelRequest
+ */
+export type GetChannelRequest = Message<"millrace.v1.GetChannelRequest"> & {
+  /**
+   * Channel or pattern.
+   *
+   * @generated from field: string channel = 1;
+   */
+  channel: string;
+};
+
+/**
+ * GetChannelRequest names a channel.
+ *
+ * @generated from message millrace.v1.GetChannelRequest
+ */
+export type GetChannelRequestJson = {
+  /**
+   * Channel or pattern.
+   *
+   * @generated from field: string channel = 1;
+   */
+  channel?: string;
+};
+
+/**
+ * Describes the message millrace.v1.GetChannelRequest.
+ * Use `create(GetChannelRequestSchema)` to create a new message.
+ */
+export const GetChannelRequestSchema: GenMessage<GetChannelRequest, {jsonType: GetChannelRequestJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 14);
+
+/**
+ * GetChannelResponse is all of a channel.
+ *
+ * @generated from message millrace.v1.GetChannelResponse
+ */
+export type GetChannelResponse = Message<"millrace.v1.GetChannelResponse"> & {
+  /**
+   * What a list says of it.
+   *
+   * @generated from field: millrace.v1.Channel channel = 1;
+   */
+  channel?: Channel | undefined;
+
+  /**
+   * Oldest message that is kept, as far as this node knows; unset where none is,
+   * and for patterns.
+   *
+   * @generated from field: millrace.v1.Position oldest = 2;
+   */
+  oldest?: Position | undefined;
+
+  /**
+   * Pattern of the rule that it follows; unset for patterns.
+   *
+   * @generated from field: string rule = 3;
+   */
+  rule: string;
+
+  /**
+   * How many messages the rule keeps; 0 for none.
+   *
+   * @generated from field: uint32 history_messages = 4;
+   */
+  historyMessages: number;
+
+  /**
+   * For how long the rule keeps them; unset for as long as their number allows.
+   *
+   * @generated from field: google.protobuf.Duration history_age = 5;
+   */
+  historyAge?: Duration | undefined;
+
+  /**
+   * Users who are present in it on this node.
+   *
+   * @generated from field: uint32 members = 6;
+   */
+  members: number;
+};
+
+/**
+ * GetChannelResponse is all of a channel.
+ *
+ * @generated from message millrace.v1.GetChannelResponse
+ */
+export type GetChannelResponseJson = {
+  /**
+   * What a list says of it.
+   *
+   * @generated from field: millrace.v1.Channel channel = 1;
+   */
+  channel?: ChannelJson;
+
+  /**
+   * Oldest message that is kept, as far as this node knows; unset where none is,
+   * and for patterns.
+   *
+   * @generated from field: millrace.v1.Position oldest = 2;
+   */
+  oldest?: PositionJson;
+
+  /**
+   * Pattern of the rule that it follows; unset for patterns.
+   *
+   * @generated from field: string rule = 3;
+   */
+  rule?: string;
+
+  /**
+   * How many messages the rule keeps; 0 for none.
+   *
+   * @generated from field: uint32 history_messages = 4;
+   */
+  historyMessages?: number;
+
+  /**
+   * For how long the rule keeps them; unset for as long as their number allows.
+   *
+   * @generated from field: google.protobuf.Duration history_age = 5;
+   */
+  historyAge?: DurationJson;
+
+  /**
+   * Users who are present in it on this node.
+   *
+   * @generated from field: uint32 members = 6;
+   */
+  members?: number;
+};
+
+/**
+ * Describes the message millrace.v1.GetChannelResponse.
+ * Use `create(GetChannelResponseSchema)` to create a new message.
+ */
+export const GetChannelResponseSchema: GenMessage<GetChannelResponse, {jsonType: GetChannelResponseJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 15);
 
 /**
  * DisconnectRequest names the sessions to end.
@@ -520,7 +1416,7 @@ export type DisconnectRequestJson = {
  * Use `create(DisconnectRequestSchema)` to create a new message.
  */
 export const DisconnectRequestSchema: GenMessage<DisconnectRequest, {jsonType: DisconnectRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 6);
+  messageDesc(file_millrace_v1_admin_service, 16);
 
 /**
  * DisconnectResponse tells what was done.
@@ -555,7 +1451,7 @@ export type DisconnectResponseJson = {
  * Use `create(DisconnectResponseSchema)` to create a new message.
  */
 export const DisconnectResponseSchema: GenMessage<DisconnectResponse, {jsonType: DisconnectResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 7);
+  messageDesc(file_millrace_v1_admin_service, 17);
 
 /**
  * UnsubscribeRequest names the sessions and the channel.
@@ -627,7 +1523,7 @@ export type UnsubscribeRequestJson = {
  * Use `create(UnsubscribeRequestSchema)` to create a new message.
  */
 export const UnsubscribeRequestSchema: GenMessage<UnsubscribeRequest, {jsonType: UnsubscribeRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 8);
+  messageDesc(file_millrace_v1_admin_service, 18);
 
 /**
  * UnsubscribeResponse tells what was done.
@@ -662,7 +1558,107 @@ export type UnsubscribeResponseJson = {
  * Use `create(UnsubscribeResponseSchema)` to create a new message.
  */
 export const UnsubscribeResponseSchema: GenMessage<UnsubscribeResponse, {jsonType: UnsubscribeResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 9);
+  messageDesc(file_millrace_v1_admin_service, 19);
+
+/**
+ * KickRequest says who is to go, and for how long.
+ *
+ * @generated from message millrace.v1.KickRequest
+ */
+export type KickRequest = Message<"millrace.v1.KickRequest"> & {
+  /**
+   * The user.
+   *
+   * @generated from field: string user = 1;
+   */
+  user: string;
+
+  /**
+   * How long the user stays out: up to 24 h; unset means a minute. The memory of
+   * a node does not outlive it.
+   *
+   * @generated from field: google.protobuf.Duration duration = 2;
+   */
+  duration?: Duration | undefined;
+
+  /**
+   * Explanation for the client, at most 255 bytes.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * KickRequest says who is to go, and for how long.
+ *
+ * @generated from message millrace.v1.KickRequest
+ */
+export type KickRequestJson = {
+  /**
+   * The user.
+   *
+   * @generated from field: string user = 1;
+   */
+  user?: string;
+
+  /**
+   * How long the user stays out: up to 24 h; unset means a minute. The memory of
+   * a node does not outlive it.
+   *
+   * @generated from field: google.protobuf.Duration duration = 2;
+   */
+  duration?: DurationJson;
+
+  /**
+   * Explanation for the client, at most 255 bytes.
+   *
+   * @generated from field: string message = 3;
+   */
+  message?: string;
+};
+
+/**
+ * Describes the message millrace.v1.KickRequest.
+ * Use `create(KickRequestSchema)` to create a new message.
+ */
+export const KickRequestSchema: GenMessage<KickRequest, {jsonType: KickRequestJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 20);
+
+/**
+ * KickResponse tells what was done.
+ *
+ * @generated from message millrace.v1.KickResponse
+ */
+export type KickResponse = Message<"millrace.v1.KickResponse"> & {
+  /**
+   * How many sessions were ended.
+   *
+   * @generated from field: uint32 sessions = 1;
+   */
+  sessions: number;
+};
+
+/**
+ * KickResponse tells what was done.
+ *
+ * @generated from message millrace.v1.KickResponse
+ */
+export type KickResponseJson = {
+  /**
+   * How many sessions were ended.
+   *
+   * @generated from field: uint32 sessions = 1;
+   */
+  sessions?: number;
+};
+
+/**
+ * Describes the message millrace.v1.KickResponse.
+ * Use `create(KickResponseSchema)` to create a new message.
+ */
+export const KickResponseSchema: GenMessage<KickResponse, {jsonType: KickResponseJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 21);
 
 /**
  * RevokeRequest names the credentials that count no longer.
@@ -738,7 +1734,7 @@ export type RevokeRequestJson = {
  * Use `create(RevokeRequestSchema)` to create a new message.
  */
 export const RevokeRequestSchema: GenMessage<RevokeRequest, {jsonType: RevokeRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 10);
+  messageDesc(file_millrace_v1_admin_service, 22);
 
 /**
  * RevokeResponse tells what was done.
@@ -773,7 +1769,7 @@ export type RevokeResponseJson = {
  * Use `create(RevokeResponseSchema)` to create a new message.
  */
 export const RevokeResponseSchema: GenMessage<RevokeResponse, {jsonType: RevokeResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 11);
+  messageDesc(file_millrace_v1_admin_service, 23);
 
 /**
  * AuthorizeRequest asks for a decision.
@@ -864,7 +1860,7 @@ export type AuthorizeRequestJson = {
  * Use `create(AuthorizeRequestSchema)` to create a new message.
  */
 export const AuthorizeRequestSchema: GenMessage<AuthorizeRequest, {jsonType: AuthorizeRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 12);
+  messageDesc(file_millrace_v1_admin_service, 24);
 
 /**
  * AuthorizeResponse is the decision.
@@ -913,7 +1909,105 @@ export type AuthorizeResponseJson = {
  * Use `create(AuthorizeResponseSchema)` to create a new message.
  */
 export const AuthorizeResponseSchema: GenMessage<AuthorizeResponse, {jsonType: AuthorizeResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 13);
+  messageDesc(file_millrace_v1_admin_service, 25);
+
+/**
+ * SessionOrder is how a list of sessions is sorted.
+ *
+ * @generated from enum millrace.v1.SessionOrder
+ */
+export const SessionOrder = {
+  /**
+   * By id, which is random and never changes: for going through all of them.
+   *
+   * @generated from enum value: SESSION_ORDER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The newest first.
+   *
+   * @generated from enum value: SESSION_ORDER_NEWEST = 1;
+   */
+  NEWEST: 1,
+
+  /**
+   * Those for which most waits first. Pages are of different moments, so one that
+   * moves may be on two of them or on none.
+   *
+   * @generated from enum value: SESSION_ORDER_PENDING = 2;
+   */
+  PENDING: 2,
+} as const;
+
+/**
+ * SessionOrder is how a list of sessions is sorted.
+ *
+ * @generated from enum millrace.v1.SessionOrder
+ */
+export type SessionOrder = (typeof SessionOrder)[keyof typeof SessionOrder] | UnknownEnum;
+
+/**
+ * SessionOrder is how a list of sessions is sorted.
+ *
+ * @generated from enum millrace.v1.SessionOrder
+ */
+export type SessionOrderJson = "SESSION_ORDER_UNSPECIFIED" | "SESSION_ORDER_NEWEST" | "SESSION_ORDER_PENDING";
+
+/**
+ * Describes the enum millrace.v1.SessionOrder.
+ */
+export const SessionOrderSchema: GenEnum<SessionOrder, SessionOrderJson> = /*@__PURE__*/
+  enumDesc(file_millrace_v1_admin_service, 0);
+
+/**
+ * ChannelOrder is how a list of channels is sorted.
+ *
+ * @generated from enum millrace.v1.ChannelOrder
+ */
+export const ChannelOrder = {
+  /**
+   * By name.
+   *
+   * @generated from enum value: CHANNEL_ORDER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Those with the most subscribers first. Pages are of different moments, so one
+   * that moves may be on two of them or on none.
+   *
+   * @generated from enum value: CHANNEL_ORDER_SUBSCRIBERS = 1;
+   */
+  SUBSCRIBERS: 1,
+
+  /**
+   * Those with the most messages a second first; the same holds.
+   *
+   * @generated from enum value: CHANNEL_ORDER_RATE = 2;
+   */
+  RATE: 2,
+} as const;
+
+/**
+ * ChannelOrder is how a list of channels is sorted.
+ *
+ * @generated from enum millrace.v1.ChannelOrder
+ */
+export type ChannelOrder = (typeof ChannelOrder)[keyof typeof ChannelOrder] | UnknownEnum;
+
+/**
+ * ChannelOrder is how a list of channels is sorted.
+ *
+ * @generated from enum millrace.v1.ChannelOrder
+ */
+export type ChannelOrderJson = "CHANNEL_ORDER_UNSPECIFIED" | "CHANNEL_ORDER_SUBSCRIBERS" | "CHANNEL_ORDER_RATE";
+
+/**
+ * Describes the enum millrace.v1.ChannelOrder.
+ */
+export const ChannelOrderSchema: GenEnum<ChannelOrder, ChannelOrderJson> = /*@__PURE__*/
+  enumDesc(file_millrace_v1_admin_service, 1);
 
 /**
  * Action is what a grant allows.
@@ -989,17 +2083,40 @@ export type ActionJson = "ACTION_UNSPECIFIED" | "ACTION_SUBSCRIBE" | "ACTION_PUB
  * Describes the enum millrace.v1.Action.
  */
 export const ActionSchema: GenEnum<Action, ActionJson> = /*@__PURE__*/
-  enumDesc(file_millrace_v1_admin_service, 0);
+  enumDesc(file_millrace_v1_admin_service, 2);
 
 /**
- * AdminService looks after the sessions of a running server. Every method needs
- * the `admin` grant.
+ * AdminService shows what happens on this node, and ends what should not. Each
+ * method says which grant it needs; the grant `admin` stands for all of them.
+ * What changes something is written to the log, with who did it.
  *
  * @generated from service millrace.v1.AdminService
  */
 export const AdminService: GenService<{
   /**
-   * ListSessions lists the live sessions of this node.
+   * GetNode describes the node, and says what the caller may do here. Needs
+   * one of `inspect`, `disconnect` and `revoke` on `>`.
+   *
+   * @generated from rpc millrace.v1.AdminService.GetNode
+   */
+  getNode: {
+    methodKind: "unary";
+    input: typeof GetNodeRequestSchema;
+    output: typeof GetNodeResponseSchema;
+  },
+  /**
+   * WatchSamples tells how much happened in each of the last seconds, then in
+   * each second as it ends. Needs `inspect` on `>`.
+   *
+   * @generated from rpc millrace.v1.AdminService.WatchSamples
+   */
+  watchSamples: {
+    methodKind: "server_streaming";
+    input: typeof WatchSamplesRequestSchema;
+    output: typeof WatchSamplesResponseSchema;
+  },
+  /**
+   * ListSessions lists the live sessions of this node. Needs `inspect` on `>`.
    *
    * @generated from rpc millrace.v1.AdminService.ListSessions
    */
@@ -1009,7 +2126,19 @@ export const AdminService: GenService<{
     output: typeof ListSessionsResponseSchema;
   },
   /**
-   * ListChannels lists the channels that have subscribers on this node.
+   * GetSession shows all of one session: its subscriptions, how far each is, and
+   * where it is present. Needs `inspect` on `>`.
+   *
+   * @generated from rpc millrace.v1.AdminService.GetSession
+   */
+  getSession: {
+    methodKind: "unary";
+    input: typeof GetSessionRequestSchema;
+    output: typeof GetSessionResponseSchema;
+  },
+  /**
+   * ListChannels lists the channels and patterns that have subscribers on this
+   * node. Needs `inspect` on the pattern that is asked for.
    *
    * @generated from rpc millrace.v1.AdminService.ListChannels
    */
@@ -1019,8 +2148,19 @@ export const AdminService: GenService<{
     output: typeof ListChannelsResponseSchema;
   },
   /**
+   * GetChannel shows one channel, whether or not it has subscribers. Needs
+   * `inspect` on it.
+   *
+   * @generated from rpc millrace.v1.AdminService.GetChannel
+   */
+  getChannel: {
+    methodKind: "unary";
+    input: typeof GetChannelRequestSchema;
+    output: typeof GetChannelResponseSchema;
+  },
+  /**
    * Disconnect ends sessions: one, or all of a user. They are told the reason
-   * DISCONNECTED and not to come back by themselves.
+   * DISCONNECTED and not to come back by themselves. Needs `disconnect` on `>`.
    *
    * @generated from rpc millrace.v1.AdminService.Disconnect
    */
@@ -1030,7 +2170,8 @@ export const AdminService: GenService<{
     output: typeof DisconnectResponseSchema;
   },
   /**
-   * Unsubscribe removes a channel from sessions: one, or all of a user.
+   * Unsubscribe removes a channel from sessions: one, or all of a user. Needs
+   * `disconnect` on the channel.
    *
    * @generated from rpc millrace.v1.AdminService.Unsubscribe
    */
@@ -1040,9 +2181,21 @@ export const AdminService: GenService<{
     output: typeof UnsubscribeResponseSchema;
   },
   /**
+   * Kick ends all sessions of a user, and refuses every call of the user with
+   * FORBIDDEN for a while, whatever credentials it comes with. Needs
+   * `disconnect` on `>`.
+   *
+   * @generated from rpc millrace.v1.AdminService.Kick
+   */
+  kick: {
+    methodKind: "unary";
+    input: typeof KickRequestSchema;
+    output: typeof KickResponseSchema;
+  },
+  /**
    * Revoke makes credentials worthless: one token, or all that a user was issued
    * so far. Live sessions with them end at once with UNAUTHENTICATED, and so do
-   * their unused tickets.
+   * their unused tickets. Needs `revoke` on `>`.
    *
    * @generated from rpc millrace.v1.AdminService.Revoke
    */
