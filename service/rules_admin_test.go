@@ -349,6 +349,7 @@ func TestO5SessionsAreListedByWhatIsAskedFor(t *testing.T) {
 		n.publish("b", "x")
 		synctest.Wait() // on its way to who does not take it
 		n.publish("b", strings.Repeat("x", 1000))
+		synctest.Wait()
 		for name, test := range map[string]struct {
 			request *millracev1.ListSessionsRequest
 			want    string

@@ -235,6 +235,10 @@ func (s *Session) tick(ctx context.Context, now time.Time) {
 	if s.blocked.Load() || !s.attached.Load() {
 		return
 	}
+	if s.reason() != nil { // which counts, whatever time says
+		s.sweep(ctx)
+		return
+	}
 	clear(s.batch.frames)
 	s.batch.frames, s.batch.bytes = s.batch.frames[:0], 0
 	if err := s.onTimer(now); err != nil {
