@@ -52,3 +52,46 @@ func TestD4WhatWasNotHandedOverIsReadFromTheLog(t *testing.T) {
 		}
 	})
 }
+
+// slowToRead is an engine whose log is read only after something else has happened.
+type slowToRead struct {
+	engine.Engine
+	before func(channel string)
+}
+
+func (e slowToRead) Read(ctx context.Context, channel string, options engine.ReadOptions) (engine.Page, error) {
+	e.before(channel)
+	return e.Engine.Read(ctx, channel, options)
+}
+
+// A session leaves a channel at the very moment in which it is found too slow for
+// it, and is in another one as well.
+func TestD11WhoLeavesAChannelIsNotTooSlowForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var c *client
+		left := false
+		open := func(ctx context.Context, deliver engine.Deliver) (engine.Engine, error) {
+			below, err := memory.Open(memory.Options{})(ctx, deliver)
+			return slowToRead{below, func(channel string) {
+				if channel == "a" && c != nil {
+					left = true
+					c.remove("a")
+				}
+			}}, err
+		}
+		n := startOn(t, open, slowConfig(0))
+		stalled := n.stalled(to("a"))
+		n.flood("a", 100)
+		c = stalled
+		c.goOn()
+		synctest.Wait()
+		if !left {
+			t.Fatal("the log was not read")
+		}
+		n.publish("plug", "still here")
+		got := c.news()
+		if c.failure() != nil || got[len(got)-1] != "plug/2 still here" {
+			t.Errorf("ended with %v after %q", c.failure(), got)
+		}
+	})
+}
