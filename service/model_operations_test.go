@@ -11,35 +11,94 @@ import (
 	"millrace.dev/service"
 )
 
-func (w *trial) publish(channel string) {
-	request := &millracev1.PublishRequest{Channel: channel}
-	number := len(w.all)
-	request.Data = text("", strconv.Itoa(number)).GetData()
-	request.Key = []string{"", "", "x", "y", "z"}[w.pick(5)]
-	request.Type = []string{"", "t", "u"}[w.pick(3)]
-	exclude := ""
-	if w.pick(8) == 0 {
-		exclude = w.excludeSome(request)
+// publication is a message on its way, and what must be answered.
+type publication struct {
+	request   *millracev1.PublishRequest
+	exclude   string
+	number    int // its payload
+	offset    uint64
+	after     uint64 // head of the channel at its time
+	duplicate bool
+	reason    string
+}
+
+// compose makes a message of some kind. The payload is its number among all, so that
+// whoever is shown it knows which it is.
+func (w *trial) compose(channel string) *publication {
+	p := &publication{request: &millracev1.PublishRequest{Channel: channel}, number: len(w.all)}
+	w.all = append(w.all, nil) // until it is published
+	p.request.Data = text("", strconv.Itoa(p.number)).GetData()
+	p.request.Key = []string{"", "", "x", "y", "z"}[w.pick(5)]
+	p.request.Type = []string{"", "t", "u"}[w.pick(3)]
+	if w.pick(4) == 0 {
+		p.request.Headers = map[string]string{"h": []string{"1", "2"}[w.pick(2)]}
 	}
-	c := w.model.channels[request.GetChannel()]
-	w.flavour(request, c)
-	offset, duplicate, reason := w.model.publish(request, exclude)
-	response, err := w.n.rpc.Publish(w.t.Context(), request)
+	if w.pick(8) == 0 {
+		p.exclude = w.excludeSome(p.request)
+	}
+	w.flavour(p.request, w.model.channels[channel])
+	return p
+}
+
+// expect asks the model for the answer.
+func (w *trial) expect(p *publication) {
+	p.after = w.model.channels[p.request.GetChannel()].head()
+	p.offset, p.duplicate, p.reason = w.model.publish(p.request, p.exclude)
 	w.counts.published++
-	w.notef("publish %v: %d %v %s", request, offset, duplicate, reason)
-	if got := reasonOf(service.ErrorInfo(err)); err != nil && got != reason || err == nil && reason != "" {
-		w.faultf("publish %v: %v, want %q", request, err, reason)
+	w.notef("publish %v: %d %v %s", p.request, p.offset, p.duplicate, p.reason)
+}
+
+func (w *trial) publish(channel string) {
+	p := w.compose(channel)
+	w.expect(p)
+	response, err := w.n.rpc.Publish(w.t.Context(), p.request)
+	var info *millracev1.ErrorInfo
+	if err != nil {
+		info = service.ErrorInfo(err)
+	}
+	w.answered(p, response, info)
+	if p.request.GetEphemeral() && p.reason == "" {
+		w.heard(p.request, p.number)
+	}
+}
+
+// publishBatch publishes a few messages to some channels with one call.
+func (w *trial) publishBatch() {
+	var batch []*publication
+	request := &millracev1.PublishBatchRequest{}
+	for range 1 + w.pick(6) {
+		p := w.compose(modelNames[w.pick(len(modelNames))])
+		batch = append(batch, p)
+		request.Requests = append(request.Requests, p.request)
+	}
+	for _, p := range batch {
+		w.expect(p)
+	}
+	response, err := w.n.rpc.PublishBatch(w.t.Context(), request)
+	if err != nil || len(response.GetResults()) != len(batch) {
+		w.faultf("publish %v: answered %v, %v", request, response, err)
 		return
 	}
-	if at := response.GetPosition(); err == nil && (at.GetOffset() != offset || response.GetDuplicate() != duplicate || offset > 0 && at.GetEpoch() != c.epoch) {
-		w.faultf("publish %v: answered %v, want %d, %v", request, response, offset, duplicate)
+	for i, result := range response.GetResults() {
+		w.answered(batch[i], result.GetResponse(), result.GetError())
 	}
+}
+
+// answered checks an answer, and notes what was published.
+func (w *trial) answered(p *publication, response *millracev1.PublishResponse, refused *millracev1.ErrorInfo) {
+	c := w.model.channels[p.request.GetChannel()]
+	at := response.GetPosition()
 	switch {
-	case request.GetEphemeral():
-		w.all = append(w.all, &modelMessage{request: request, offset: c.head(), at: time.Now(), exclude: exclude})
-		w.heard(request, number)
-	case err == nil && !duplicate:
-		w.all = append(w.all, c.messages[offset-1])
+	case refused != nil || p.reason != "":
+		if refused == nil || reasonOf(refused) != p.reason {
+			w.faultf("publish %v: %v, want %q", p.request, refused, p.reason)
+		}
+	case at.GetOffset() != p.offset || response.GetDuplicate() != p.duplicate || p.offset > 0 && at.GetEpoch() != c.epoch:
+		w.faultf("publish %v: answered %v, want %d, %v", p.request, response, p.offset, p.duplicate)
+	case p.request.GetEphemeral():
+		w.all[p.number] = &modelMessage{request: p.request, offset: p.after, at: time.Now(), exclude: p.exclude}
+	case !p.duplicate:
+		w.all[p.number] = c.messages[p.offset-1]
 	}
 }
 
@@ -164,8 +223,13 @@ func (w *trial) wish(name string) *millracev1.Subscription {
 	if c != nil {
 		s.OnSlow = millracev1.OnSlow(w.pick(4))
 	}
-	if w.pick(4) == 0 {
+	switch w.pick(8) {
+	case 0, 1:
 		s.Filter = &millracev1.Filter{Types: []string{"t"}}
+	case 2:
+		s.Filter = &millracev1.Filter{Headers: map[string]string{"h": "1"}}
+	case 3:
+		s.Filter = &millracev1.Filter{Types: []string{"t", "u"}, Headers: map[string]string{"h": "2"}}
 	}
 	if w.pick(8) == 0 {
 		s.MinInterval = seconds(2)

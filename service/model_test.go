@@ -130,8 +130,10 @@ func (w *trial) faultf(format string, args ...any) {
 // operate does one thing at random.
 func (w *trial) operate() {
 	switch p := w.pick(100); {
-	case p < 41:
+	case p < 36:
 		w.publish(modelNames[w.pick(len(modelNames))])
+	case p < 41:
+		w.publishBatch()
 	case p < 45:
 		channel := modelNames[w.pick(len(modelNames))]
 		for range w.pick(30) {

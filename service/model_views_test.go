@@ -132,6 +132,11 @@ func (v *view) dropsOldest(s *spot) bool {
 // chooses reports whether a message is for the subscription at all.
 func (v *view) chooses(m *modelMessage) bool {
 	types := v.request.GetFilter().GetTypes()
+	for name, value := range v.request.GetFilter().GetHeaders() {
+		if m.request.GetHeaders()[name] != value {
+			return false
+		}
+	}
 	return (len(types) == 0 || slices.Contains(types, m.request.GetType())) && (m.exclude == "" || m.exclude != v.session)
 }
 
@@ -139,7 +144,7 @@ func (v *view) chooses(m *modelMessage) bool {
 func (v *view) message(m *engine.Message, all []*modelMessage, at time.Time) string {
 	s := v.spots[m.Channel]
 	number, err := strconv.Atoi(string(m.Payload.Data))
-	if s == nil || err != nil || number >= len(all) {
+	if s == nil || err != nil || number >= len(all) || all[number] == nil {
 		return "a message that was not published"
 	}
 	published := all[number]
