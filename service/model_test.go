@@ -21,17 +21,13 @@ import (
 func TestModel(t *testing.T) {
 	operations, seed := fromEnvironment("MODEL_OPERATIONS", 30_000), fromEnvironment("MODEL_SEED", 1)
 	total := counts{}
-	for program := fromEnvironment("MODEL_PROGRAM", 0); total.operations < operations; program++ {
-		random := rand.New(rand.NewPCG(uint64(seed), uint64(program)))
-		script := make([]byte, 1+random.IntN(6000))
-		for i := range script {
-			script[i] = byte(random.Uint32())
-		}
-		ok := t.Run(strconv.Itoa(program), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { runTrial(t, script, &total) })
+	for number := fromEnvironment("MODEL_PROGRAM", 0); total.operations < operations; number++ {
+		program := randomProgram(uint64(seed), uint64(number), 6000)
+		ok := t.Run(strconv.Itoa(number), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { runTrial(t, program, &total) })
 		})
 		if !ok {
-			t.Fatalf("seed %d, program %d", seed, program)
+			t.Fatalf("seed %d, program %d", seed, number)
 		}
 	}
 	t.Logf("seed %d: %+v", seed, total)
@@ -39,20 +35,33 @@ func TestModel(t *testing.T) {
 
 // FuzzModel looks for programs that break the rules.
 func FuzzModel(f *testing.F) {
+	fuzzPrograms(f, func(t *testing.T, program []byte) {
+		t.Helper()
+		runTrial(t, program, &counts{})
+	})
+}
+
+func fuzzPrograms(f *testing.F, run func(*testing.T, []byte)) {
+	f.Helper()
 	for seed := range uint64(10) {
-		random := rand.New(rand.NewPCG(seed, 0))
-		script := make([]byte, 500)
-		for i := range script {
-			script[i] = byte(random.Uint32())
-		}
-		f.Add(script)
+		f.Add(randomProgram(seed, 0, 1000))
 	}
-	f.Fuzz(func(t *testing.T, script []byte) {
-		if len(script) > 10_000 {
+	f.Fuzz(func(t *testing.T, program []byte) {
+		if len(program) > 10_000 {
 			t.Skip("as good as two shorter ones")
 		}
-		synctest.Test(t, func(t *testing.T) { runTrial(t, script, &counts{}) })
+		synctest.Test(t, func(t *testing.T) { run(t, program) })
 	})
+}
+
+// randomProgram has fewer choices than the limit.
+func randomProgram(seed, number uint64, limit int) []byte {
+	random := rand.New(rand.NewPCG(seed, number))
+	program := make([]byte, 1+random.IntN(limit))
+	for i := range program {
+		program[i] = byte(random.Uint32())
+	}
+	return program
 }
 
 func fromEnvironment(name string, standard int) int {
@@ -67,8 +76,8 @@ type counts struct{ operations, published, taken, sessions, gaps, checkpoints, s
 
 // trial is one program, and what it runs on.
 type trial struct {
-	t       *testing.T
-	script  []byte // what is left of it
+	t *testing.T
+	*script
 	n       *node
 	model   *model
 	all     []*modelMessage // by the number that is their payload
@@ -79,12 +88,12 @@ type trial struct {
 	past    []string // operations, for whoever reads a failure
 }
 
-func runTrial(t *testing.T, script []byte, total *counts) {
+func runTrial(t *testing.T, program []byte, total *counts) {
 	t.Helper()
-	w := &trial{t: t, script: script, counts: total}
+	w := &trial{t: t, script: &script{left: program}, counts: total}
 	w.calm = w.pick(2) == 0
 	w.boot()
-	for len(w.script) > 0 && !t.Failed() {
+	for !w.isOver() && !t.Failed() {
 		w.operate()
 		w.counts.operations++
 		if w.calm || w.pick(4) == 0 {
@@ -104,13 +113,18 @@ func (w *trial) boot() {
 	w.all = nil
 }
 
-// pick takes the next choice of so many from the script.
-func (w *trial) pick(of int) int {
-	if len(w.script) == 0 {
+// script is a program: the choices that it makes, one after the other.
+type script struct{ left []byte }
+
+func (s *script) isOver() bool { return len(s.left) == 0 }
+
+// pick takes the next choice of so many.
+func (s *script) pick(of int) int {
+	if s.isOver() {
 		return 0
 	}
-	choice := int(w.script[0]) % of
-	w.script = w.script[1:]
+	choice := int(s.left[0]) % of
+	s.left = s.left[1:]
 	return choice
 }
 
