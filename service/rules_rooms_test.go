@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -183,4 +184,43 @@ func TestP10AnAnnouncedChannelSaysWhoComesAndGoes(t *testing.T) {
 		second.takes("subscribed room:1/0", `room:1/- {"type":"sync","userId":"amy","users":["amy"]}`)
 		amy.takes()
 	})
+}
+
+func TestP10ThreeTabsAndAReloadMakeOneJoinAndOneLeave(t *testing.T) {
+	config := service.Config{Rules: []service.Rule{{Pattern: "room:*", Announce: true}}}
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, config)
+		amy := n.subscribeAs("amy", to("room:1"))
+		time.Sleep(window)
+		var tabs []*client
+		for range 3 {
+			tabs = append(tabs, n.subscribeAs("bob", to("room:1")))
+			time.Sleep(window)
+		}
+		tabs[1].lose() // a reload
+		time.Sleep(10 * time.Second)
+		tabs[1] = n.subscribeAs("bob", to("room:1"))
+		time.Sleep(10 * time.Second)
+		tabs[2].leave()
+		tabs[0].lose()
+		tabs[1].lose()
+		time.Sleep(14 * time.Second)
+		again := n.subscribeAs("bob", to("room:1")) // the last one is reloaded
+		time.Sleep(14 * time.Second)
+		for _, line := range []string{"subscribed room:1/0", `room:1/- {"type":"sync","userId":"amy","users":["amy"]}`, `room:1/- {"type":"join","userId":"bob"}`} {
+			if got := withoutHeartbeats(amy); !slices.Contains(got, line) || len(got) != 3 {
+				t.Fatalf("took %q, want %s", got, line)
+			}
+		}
+		again.leave()
+		time.Sleep(window)
+		if got := withoutHeartbeats(amy); len(got) != 4 || got[3] != `room:1/- {"type":"leave","userId":"bob"}` {
+			t.Errorf("took %q", got)
+		}
+	})
+}
+
+// withoutHeartbeats is all that a client took after ready.
+func withoutHeartbeats(c *client) []string {
+	return slices.DeleteFunc(inWords(c.all())[1:], func(line string) bool { return line == "heartbeat" })
 }

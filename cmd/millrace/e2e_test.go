@@ -199,6 +199,22 @@ func TestPresenceIsPrintedAndWatched(t *testing.T) {
 	subscriber.stdout.await(t, 1, "room\tleave\t")
 }
 
+func TestP5AServerThatIsToldToStopMakesNobodyLeave(t *testing.T) {
+	t.Parallel()
+	server, url := serve(t)
+	watcher := start(t, "presence", "room", "--watch", "--json", "--server", url)
+	watcher.stdout.await(t, 1, `{"snapshot":{"channel":"room"`)
+	for range 3 {
+		enter(t, url, "room")
+	}
+	watcher.stdout.await(t, 3, `"action":"PRESENCE_ACTION_ENTER"`)
+	server.stop(t)
+	watcher.stderr.await(t, 1, "(DRAINING")
+	if told := watcher.stdout.String(); strings.Contains(told, "PRESENCE_ACTION_LEAVE") {
+		t.Errorf("the watcher was told\n%s", told)
+	}
+}
+
 // enter is present in a channel until leave is called.
 func enter(t *testing.T, url, channel string) (leave func()) {
 	t.Helper()
