@@ -165,7 +165,7 @@ func (f *channelFeed) isBehind(p engine.Position) bool {
 
 // leap says that what is missing up to a place is a gap.
 func (f *channelFeed) leap(to engine.Position, reason millracev1.GapReason, b *batch) {
-	b.add(gapNotice(newGap(f.name, reason, f.position, to)))
+	b.add(f.service.gapNotice(newGap(f.name, reason, f.position, to)))
 	f.position, f.unseen = to, false
 }
 
@@ -277,7 +277,7 @@ func (f *channelFeed) skip(missed *start, b *batch) error {
 		f.sub.session.drop(f.sub, gapRefusal(missed.gap).info)
 		return nil
 	}
-	b.add(gapNotice(missed.gap))
+	b.add(f.service.gapNotice(missed.gap))
 	f.position, f.target, f.unseen = missed.position, 0, false
 	return nil
 }

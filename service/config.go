@@ -7,6 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
+
 	"millrace.dev/auth"
 	"millrace.dev/channel"
 	"millrace.dev/engine"
@@ -27,9 +31,13 @@ type Config struct {
 	// Authorizer is asked where neither grants nor rules allow something. The
 	// zero value is nobody.
 	Authorizer Authorizer
-	// Log is told what happens, at the level debug each decision about access.
-	// Default nowhere.
+	// Log is told what happens, at the level debug each decision about access
+	// and each session. Default nowhere.
 	Log *slog.Logger
+	// Meters and Tracers take what the node measures and what it traces. Default
+	// nowhere.
+	Meters  metric.MeterProvider
+	Tracers trace.TracerProvider
 }
 
 // Rule is the settings of the channels that match a pattern.
@@ -124,6 +132,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Authenticator == nil {
 		c.Authenticator = auth.Open{}
+	}
+	if c.Meters == nil {
+		c.Meters = noop.NewMeterProvider()
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -37,6 +37,7 @@ type Frame struct {
 	// CommandID is that of the command that caused the notice, as
 	// [WithCommandID] has it.
 	CommandID string
+	followed  *followed // nil for nearly all
 
 	mu      sync.Mutex // held while encoding
 	encoded [formats]atomic.Pointer[[]byte]

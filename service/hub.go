@@ -18,6 +18,8 @@ type hub struct {
 	seed     maphash.Seed
 	shards   [hubShards]hubShard
 	patterns patternIndex
+	// follow, where it is set, says which messages somebody looks at.
+	follow func(*engine.Message) *followed
 }
 
 type hubShard struct {
@@ -49,6 +51,9 @@ func (h *hub) deliver(m *engine.Message) {
 		return
 	}
 	f := newMessageFrame(m)
+	if h.follow != nil {
+		f.followed = h.follow(m)
+	}
 	if t != nil {
 		t.publish(f)
 	}

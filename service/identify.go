@@ -74,6 +74,14 @@ func (c caller) account() string {
 	return ""
 }
 
+// sessionID is the public id of the session that the call is made in the name of.
+func (c caller) sessionID() string {
+	if c.session == nil {
+		return ""
+	}
+	return c.session.id
+}
+
 func callerOf(ctx context.Context) caller {
 	c, _ := ctx.Value(callerKey{}).(caller)
 	return c

@@ -244,7 +244,7 @@ func (f *patternFeed) begin(name string, from start, newest uint64, b *batch) {
 		f.sub.session.drop(f.sub, gapRefusal(from.gap).info)
 		return
 	case from.gap != nil:
-		b.add(gapNotice(from.gap))
+		b.add(f.service.gapNotice(from.gap))
 	}
 	f.seen[name] = place{from.position, newest}
 	delete(f.hidden, name)

@@ -37,7 +37,7 @@ func (s *Service) Publish(ctx context.Context, request *millracev1.PublishReques
 		m.Exclude = session.id
 	}
 	if m.Ephemeral {
-		err := s.engine.Broadcast(ctx, m)
+		err := s.broadcast(ctx, m)
 		if err == nil {
 			s.counts.published.Add(1)
 		}
@@ -48,7 +48,7 @@ func (s *Service) Publish(ctx context.Context, request *millracev1.PublishReques
 		expect := positionFromProto(request.GetExpectedPosition())
 		options.Expect = &expect
 	}
-	receipt, err := s.engine.Append(ctx, m, options)
+	receipt, err := s.append(ctx, m, options)
 	if err != nil {
 		return nil, appendRefusal(err, receipt).on(m.Channel)
 	}

@@ -53,10 +53,6 @@ func oldest(log engine.State, maxReplay int) uint64 {
 	return max(log.Low-1, log.Head-min(log.Head, uint64(maxReplay)))
 }
 
-func gapNotice(gap *millracev1.Gap) *Frame {
-	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Gap{Gap: gap}})
-}
-
 func checkpointNotice(name string, p engine.Position, seen ...*millracev1.ChannelPosition) *Frame {
 	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Checkpoint{
 		Checkpoint: &millracev1.Checkpoint{Channel: name, Position: positionToProto(p), Seen: seen},

@@ -9,6 +9,7 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,17 +30,18 @@ import (
 // Service is one node. Its methods are safe for concurrent use.
 type Service struct {
 	// Set once.
-	config   Config
-	rules    rules
-	log      *slog.Logger
-	node     string
-	started  time.Time
-	engine   engine.Engine
-	hub      *hub
-	presence *presence
-	health   *health
-	revoked  auth.Revocations
-	tickets  auth.Tickets
+	config    Config
+	rules     rules
+	log       *slog.Logger
+	node      string
+	started   time.Time
+	engine    engine.Engine
+	hub       *hub
+	presence  *presence
+	health    *health
+	revoked   auth.Revocations
+	tickets   auth.Tickets
+	telemetry *telemetry
 	// How often each caller may publish, and call at all.
 	publishes, calls *rates
 	// authorizer is nil where nobody is asked.
@@ -78,6 +80,7 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 		started:    time.Now(),
 		recorder:   newRecorder(),
 		hub:        newHub(),
+		telemetry:  newTelemetry(config.Meters.Meter(instrumentation), config.Tracers),
 		sessions:   map[string]*Session{},
 		lost:       map[string]*remains{},
 		tally:      newTally(),
@@ -85,18 +88,22 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 		calls:      newRates("limits.call_rate", config.Limits.CallRate),
 		idle:       make(chan struct{}),
 	}
+	if s.telemetry.tracing {
+		s.hub.follow = s.telemetry.follow
+	}
 	s.presence = newPresence(s.rules, s.hub.deliver)
 	started, err := start(ctx, s.hub.deliver)
 	if err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
 	s.engine = started
-	s.server = connect.NewServer(s.protect, s.identify, s.serveSubscribe)
+	s.server = connect.NewServer(s.observe, s.protect, s.identify, s.trace, s.serveSubscribe)
 	s.health = newHealth(millracev1connect.RealtimeServiceName, millracev1connect.AdminServiceName)
 	millracev1connect.RegisterRealtimeServiceHandler(s.server, s)
 	millracev1connect.RegisterAdminServiceHandler(s.server, &admin{s})
 	healthv1connect.RegisterHealthHandler(s.server, s.health)
 	grpcreflect.Register(s.server)
+	s.registerGauges(config.Meters.Meter(instrumentation))
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.stopped.Go(func() { s.watchdog(running) })
@@ -283,7 +290,7 @@ func (s *Service) protect(next connect.ServerFunc) connect.ServerFunc {
 				if abort, ok := r.(error); ok && errors.Is(abort, http.ErrAbortHandler) {
 					panic(r)
 				}
-				err = asConnect(fmt.Errorf("panic in %s: %v", spec.Procedure, r))
+				err = asConnect(fmt.Errorf("panic in %s: %v\n%s", spec.Procedure, r, debug.Stack()))
 			}
 		}()
 		err = next(ctx, spec, stream)

@@ -156,7 +156,7 @@ func (s *Session) open(ctx context.Context, key subKey, request *millracev1.Subs
 	}
 	opening := []*Frame{subscribedNotice(subscribed).from(ctx)}
 	if gap != nil {
-		opening = append(opening, gapNotice(gap))
+		opening = append(opening, s.service.gapNotice(gap))
 	}
 	if !channel.IsPattern(key.name) && s.service.rules.of(key.name).Announce {
 		sync, err := s.announce(key.name)

@@ -62,6 +62,7 @@ func (s *Service) subscribe(ctx context.Context, request *millracev1.SubscribeRe
 // end ends a session that nobody reads any more, and returns why.
 func (s *Service) end(session *Session, reason error) error {
 	session.close(reason)
+	s.ended(session, reason)
 	s.unregister(session)
 	return reason
 }
@@ -73,7 +74,8 @@ func (s *Session) run(ctx context.Context, send func(*Batch) error) error {
 		s.counts().count(&s.batch)
 		for len(frames) > 0 {
 			n := batchLen(frames)
-			s.writing.Store(time.Now().UnixNano())
+			began := time.Now()
+			s.writing.Store(began.UnixNano())
 			if s.expelled.Load() {
 				return s.reason()
 			}
@@ -85,6 +87,7 @@ func (s *Session) run(ctx context.Context, send func(*Batch) error) error {
 			if err != nil {
 				return err
 			}
+			s.sent(frames[:n], began)
 			frames = frames[n:]
 		}
 		if end != nil {
@@ -126,6 +129,7 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 	if err := s.register(session); err != nil {
 		return nil, err
 	}
+	s.began(ctx, session)
 	if err := errors.Join(s.revoked.Check(session.who()), s.kicked.check(session.who())); err != nil { // while it was being opened
 		return nil, s.end(session, err)
 	}

@@ -213,6 +213,7 @@ func (s *Session) deliver(now time.Time) error {
 	}
 	s.counts().count(&s.batch)
 	taken, err := s.sink.Deliver(s.batch.frames)
+	s.sent(s.batch.frames, now)
 	if taken {
 		s.blocked.Store(false)
 		s.writing.Store(0)

@@ -4,16 +4,16 @@ import (
 	"net/http"
 
 	"millrace.dev/adapters/admin"
-	"millrace.dev/service"
 )
 
 // adminRoutes are the paths of the operators' address: those of the main one, so
 // that a page there is of one origin with all that it calls, and what the main one
 // does not have.
-func adminRoutes(main *http.ServeMux, node *service.Service) http.Handler {
+func (s *server) adminRoutes(main *http.ServeMux) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", main)
-	mux.Handle("GET /debug/pprof/", admin.Profiles(node))
+	mux.Handle("GET /debug/pprof/", admin.Profiles(s.service))
+	mux.Handle("GET /metrics", s.telemetry.metrics())
 	return mux
 }
 

@@ -8,19 +8,19 @@ import (
 )
 
 // operate starts a server with an address for operators, and returns both URLs.
-func operate(t *testing.T, args ...string) (url, admin string) {
+func operate(t *testing.T, args ...string) (server *process, url, admin string) {
 	t.Helper()
 	p, url := serve(t, append([]string{"--admin-listen", "127.0.0.1:0"}, args...)...)
 	found := regexp.MustCompile(`operators: (\S+)`).FindStringSubmatch(p.stderr.String())
 	if found == nil {
 		t.Fatalf("no address for operators in %s", p.stderr)
 	}
-	return url, found[1]
+	return p, url, found[1]
 }
 
 func TestOnlyOperatorsSeeTheInsideOfTheServer(t *testing.T) {
 	t.Parallel()
-	main, admin := operate(t, "--api-keys", testAPIKey, "--secret", testSecret, "--origins", "https://app.example.com")
+	_, main, admin := operate(t, "--api-keys", testAPIKey, "--secret", testSecret, "--origins", "https://app.example.com")
 	token := func(actions string) string {
 		return strings.TrimSpace(mustCall(t, "", "token", "--secret", testSecret, "--user", "ada", "--grant", ">="+actions))
 	}
@@ -64,7 +64,7 @@ func TestOnlyOperatorsSeeTheInsideOfTheServer(t *testing.T) {
 // origin, and still a stranger's.
 func TestAnOpenServerShowsItsInsideToThisMachineOnly(t *testing.T) {
 	t.Parallel()
-	_, admin := operate(t)
+	_, _, admin := operate(t)
 	request := newRequest(t, admin+"/debug/pprof/")
 	if _, got := do(t, &http.Transport{}, request); got != http.StatusOK {
 		t.Errorf("this machine: status %d", got)

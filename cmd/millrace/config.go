@@ -58,6 +58,7 @@ type config struct {
 
 	DrainWindow time.Duration `yaml:"drain_window"`
 	Log         logging       `yaml:"log"`
+	Tracing     tracing       `yaml:"tracing"`
 }
 
 // rule is a [service.Rule] as it is written in a file.
@@ -123,6 +124,12 @@ type logging struct {
 	Format string `yaml:"format"`
 }
 
+// tracing says where spans go, and of how many of the calls.
+type tracing struct {
+	Endpoint string  `yaml:"endpoint"`
+	Sample   float64 `yaml:"sample"`
+}
+
 // defaultConfig is the server without a file, a variable or a flag. The limits
 // are the service's own, written out so that `config show` can show them.
 func defaultConfig() config {
@@ -157,6 +164,7 @@ func defaultConfig() config {
 		SSEPaths:    []string{"/events"},
 		DrainWindow: 2 * time.Second,
 		Log:         logging{Level: "info", Format: "text"},
+		Tracing:     tracing{Sample: 0.01},
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"millrace.dev/service"
@@ -144,6 +145,8 @@ type turnstile struct {
 	limit   int
 	proxies proxies
 
+	refused atomic.Int64
+
 	mu   sync.Mutex
 	from map[netip.Addr]int
 }
@@ -167,6 +170,7 @@ func (t *turnstile) Accept() (net.Conn, error) {
 		case t.enter(addr):
 			return t.counted(conn, addr), nil
 		}
+		t.refused.Add(1)
 		conn.Close() //nolint:errcheck // nobody was let in
 	}
 }

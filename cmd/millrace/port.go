@@ -26,7 +26,11 @@ func (s *server) open(ctx context.Context, address string, secure bool, handler 
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	p := &port{http: server, listener: newTurnstile(listener, s.config.Limits.Connections, s.proxies)}
+	entrance := newTurnstile(listener, s.config.Limits.Connections, s.proxies)
+	p := &port{http: server, listener: entrance}
+	if err := s.telemetry.observe(entrance, address); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
 	if secure {
 		p.cert, p.key = s.config.TLSCert, s.config.TLSKey
 	}

@@ -192,6 +192,10 @@ func (c config) logProblems() (found []problem) {
 	if err := new(slog.Level).UnmarshalText([]byte(c.Log.Level)); err != nil {
 		found = append(found, problem{"log.level", "wants debug, info, warn or error"})
 	}
+	found = append(found, urlProblems("tracing.endpoint", c.Tracing.Endpoint)...)
+	if !(c.Tracing.Sample >= 0 && c.Tracing.Sample <= 1) {
+		found = append(found, problem{"tracing.sample", "must be from 0 to 1"})
+	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		found = append(found, problem{"log.format", "wants text or json"})
 	}

@@ -56,7 +56,7 @@ func newLogger(w io.Writer, c logging) (*slog.Logger, error) {
 	}
 	options.Level = level
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, &options)), nil
+		return slog.New(tracedLog{slog.NewJSONHandler(w, &options)}), nil
 	}
-	return slog.New(slog.NewTextHandler(w, &options)), nil
+	return slog.New(tracedLog{slog.NewTextHandler(w, &options)}), nil
 }

@@ -32,33 +32,56 @@ type server struct {
 	proxies proxies
 	// main is for everybody; admin, for operators, is nil where none is configured.
 	main, admin *port
+	telemetry   *telemetry
 }
 
 // newServer assembles the server: the one place that knows every part.
 func newServer(ctx context.Context, c config, log *slog.Logger) (*server, error) {
+	s := &server{config: c, log: log}
+	err := s.assemble(ctx)
+	if err == nil {
+		err = s.listen(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.main.close(), s.admin.close(), s.close(ctx))
+	}
+	return s, nil
+}
+
+func (s *server) assemble(ctx context.Context) (err error) {
+	c := s.config
+	if s.proxies, err = parseProxies(c.TrustedProxies); err != nil {
+		return err
+	}
 	authenticator, err := c.authenticator()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	node, err := service.New(ctx, c.engine(log), service.Config{
+	if s.telemetry, err = newTelemetry(c, s.log); err != nil {
+		return err
+	}
+	s.service, err = service.New(ctx, c.engine(s.log), service.Config{
 		Version:       buildVersion().Version,
 		Authenticator: authenticator,
 		Rules:         c.serviceRules(),
 		Limits:        c.Limits.service(),
 		Authorizer:    c.authorizer(),
-		Log:           log,
+		Log:           s.log,
+		Meters:        s.telemetry.meters,
+		Tracers:       s.telemetry.tracerProvider(),
 	})
-	if err != nil {
-		return nil, err
+	return err
+}
+
+// close ends what is behind the addresses.
+func (s *server) close(ctx context.Context) (err error) {
+	if s.service != nil {
+		err = s.service.Close()
 	}
-	s := &server{config: c, log: log, service: node}
-	if s.proxies, err = parseProxies(c.TrustedProxies); err != nil {
-		return nil, errors.Join(err, node.Close())
+	if s.telemetry != nil {
+		err = errors.Join(err, s.telemetry.close(ctx))
 	}
-	if err := s.listen(ctx); err != nil {
-		return nil, errors.Join(err, s.main.close(), s.admin.close(), node.Close())
-	}
-	return s, nil
+	return err
 }
 
 // listen takes the addresses. Nothing is answered yet.
@@ -68,7 +91,7 @@ func (s *server) listen(ctx context.Context) (err error) {
 		return err
 	}
 	// Pages of other origins have no business here, whatever the main address allows.
-	s.admin, err = s.open(ctx, s.config.AdminListen, s.config.adminIsSecure(), cors.Policy{}.Handler(adminRoutes(paths, s.service)))
+	s.admin, err = s.open(ctx, s.config.AdminListen, s.config.adminIsSecure(), cors.Policy{}.Handler(s.adminRoutes(paths)))
 	return err
 }
 
@@ -123,7 +146,7 @@ func (s *server) run(ctx context.Context) error {
 	var err error
 	select {
 	case err = <-failed:
-		err = errors.Join(fmt.Errorf("serve: %w", err), s.main.close(), s.admin.close(), s.service.Close())
+		err = errors.Join(fmt.Errorf("serve: %w", err), s.main.close(), s.admin.close(), s.close(ctx))
 		ports = ports[1:]
 	case <-ctx.Done():
 		err = s.shutdown(context.WithoutCancel(ctx))
@@ -146,5 +169,5 @@ func (s *server) shutdown(ctx context.Context) error {
 		s.log.WarnContext(ctx, "drain", "error", err)
 	}
 	// The admin address tells of the shutdown to its end.
-	return errors.Join(s.main.shutdown(ctx, s.log), s.admin.shutdown(ctx, s.log), s.service.Close())
+	return errors.Join(s.main.shutdown(ctx, s.log), s.admin.shutdown(ctx, s.log), s.close(ctx))
 }

@@ -77,6 +77,8 @@ var settings = []setting{
 	{"sse_channels", "`channels` of an event stream that asks for none", func(c *config) any { return &c.SSEChannels }},
 	{"drain_window", "`time` over which clients are told to come back after a shutdown", func(c *config) any { return &c.DrainWindow }},
 	{"log.level", "debug, info, warn or error: least `level` that is logged", func(c *config) any { return &c.Log.Level }},
+	{"tracing.endpoint", "`URL` of a collector that takes traces (OTLP over HTTP), such as http://127.0.0.1:4318; empty for none", func(c *config) any { return &c.Tracing.Endpoint }},
+	{"tracing.sample", "`part` of the calls that is traced, 0 to 1, where no trusted caller has decided", func(c *config) any { return &c.Tracing.Sample }},
 	{"log.format", "text or json: `form` of the log", func(c *config) any { return &c.Log.Format }},
 }
 
@@ -97,6 +99,8 @@ func (s setting) set(c *config, texts []string) (err error) {
 		*field, err = strconv.ParseBool(text)
 	case *int:
 		*field, err = strconv.Atoi(text)
+	case *float64:
+		*field, err = strconv.ParseFloat(text, 64)
 	case *time.Duration:
 		*field, err = time.ParseDuration(text)
 	case *[]string:
@@ -131,6 +135,8 @@ func kindOf(field any) string {
 		return "true or false"
 	case *int:
 		return "a whole number"
+	case *float64:
+		return "a number"
 	case *time.Duration:
 		return `a duration such as "10s" or "24h"`
 	case *[]string:
@@ -165,7 +171,7 @@ func (f *settingFlag) String() string {
 	switch field := f.field(&c).(type) {
 	case *[]string:
 		return strings.Join(*field, ",")
-	case *string, *int, *time.Duration:
+	case *string, *int, *float64, *time.Duration:
 		return fmt.Sprint(reflect.ValueOf(field).Elem())
 	default: // the zero value, which help does not show
 		return ""

@@ -105,6 +105,8 @@ func goTypeInWords(name string) string {
 		return kindOf(new(bool))
 	case name == "int":
 		return kindOf(new(int))
+	case name == "float64":
+		return kindOf(new(float64))
 	case name == "time.Duration":
 		return `a duration such as "10s" or "24h"`
 	case strings.HasPrefix(name, "[]"):
