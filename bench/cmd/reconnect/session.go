@@ -27,19 +27,20 @@ type session struct {
 
 // frame is what a client needs of what it is sent.
 type frame struct {
-	Type, Epoch, Reason string
-	Channel, For        string
-	Offset              uint64
-	Resumed             bool
+	Type    string `json:"type"`
+	Channel string `json:"channel"`
+	Reason  string `json:"reason"`
+	Offset  uint64 `json:"offset"`
+	Epoch   string `json:"epoch"`
+	Resumed bool   `json:"resumed"`
 }
 
 // open connects and subscribes, from where the session was.
 func (s *session) open(ctx context.Context) error {
-	conn, response, err := websocket.Dial(ctx, "ws://"+s.crowd.address+"/ws", nil)
+	conn, _, err := websocket.Dial(ctx, "ws://"+s.crowd.address+"/ws", nil) //nolint:bodyclose // Dial has no body to close
 	if err != nil {
 		return err
 	}
-	_ = response.Body // which a handshake does not have
 	s.conn = conn
 	command := map[string]any{"type": "subscribe", "id": 1, "channel": s.channel}
 	if s.epoch != "" {
@@ -72,7 +73,8 @@ func (s *session) next(ctx context.Context) (frame, error) {
 		return frame{}, err
 	}
 	var f frame
-	return f, json.Unmarshal(text, &f)
+	err = json.Unmarshal(text, &f)
+	return f, err
 }
 
 // readUpTo reads to an offset, and fails where a message does not follow on the
