@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,64 +88,106 @@ func TestScaleAWatcherOfThousandsOfMembersIsNeverWrong(t *testing.T) {
 		size, duration, changes := sized(500, 5_000), time.Duration(sized(5, 20))*time.Second, 500
 		n := start(t, rooms(10_000))
 		watchers := []*client{n.watch()}
-		crowd := n.crowd(size)
+		h := n.fill(size)
 		watchers = append(watchers, n.watch())
 		random := rand.New(rand.NewPCG(1, 2))
-		begin, versions := time.Now(), map[uint64]string{}
-		for i := 0; time.Since(begin) < duration; i++ {
-			n.changeOne(crowd, random)
+		first := h.version
+		for begin := time.Now(); time.Since(begin) < duration; {
+			h.change(random)
 			time.Sleep(time.Second / time.Duration(changes))
-			if i%100 == 0 {
-				snapshot := n.watch()
-				server := snapshot.believes()
-				versions[server.number] = server.String()
-				snapshot.leave()
-			}
 		}
 		time.Sleep(2 * time.Second)
+		h.states[h.version] = h.String()
 		server, _ := n.present("a")
-		versions[server.number] = server.String()
-		compared := 0
-		for _, w := range watchers {
-			compared += compare(t, w, versions)
-			if got := w.believes(); got.number != server.number || len(got.faults) > 0 {
-				t.Errorf("a watcher is at version %d, the server at %d: %q", got.number, server.number, got.faults)
+		if server.number != h.version || server.String() != h.String() {
+			t.Fatalf("the server is at version %d, the test at %d", server.number, h.version)
+		}
+		for i, w := range watchers {
+			if compared, fault := h.compare(w, first); fault != "" || compared != int(h.version-first) {
+				t.Errorf("watcher %d: %d versions of %d compared; %s", i, compared, h.version-first, fault)
 			}
 		}
-		t.Logf("%d members, %d changes a second for %v: %d versions, %d compared", size, changes, duration, server.number, compared)
+		t.Logf("%d members, %d changes a second for %v: %d versions, each compared for %d watchers", size, changes, duration, h.version-first, len(watchers))
 	})
 }
 
-// changeOne has a member of a crowd come, change or go.
-func (n *node) changeOne(crowd []*client, random *rand.Rand) {
-	n.t.Helper()
-	switch who := random.IntN(len(crowd)); {
-	case crowd[who] == nil:
-		crowd[who] = n.openWith(n.token(fmt.Sprintf("user%05d", who)), &millracev1.SubscribeRequest{HeartbeatInterval: seconds(300)})
-		crowd[who].enter("a", "back")
-	case random.IntN(3) == 0:
-		crowd[who].leave()
-		crowd[who] = nil
-	default:
-		crowd[who].enter("a", fmt.Sprint(random.IntN(3)))
-	}
+// hall is a crowd in channel a, and what the server must say of it at each version.
+type hall struct {
+	n       *node
+	crowd   []*client
+	data    []string // empty for who is not present
+	version uint64   // that the last change is told with
+	states  map[uint64]string
 }
 
-// compare folds what a watcher was told, and compares each state with the
-// server's of that version, where that is known.
-func compare(t *testing.T, w *client, versions map[uint64]string) (compared int) {
-	t.Helper()
+func (n *node) fill(size int) *hall {
+	n.t.Helper()
+	h := &hall{n: n, crowd: n.crowd(size), states: map[uint64]string{}}
+	for range size {
+		h.data = append(h.data, "0")
+	}
+	time.Sleep(2 * time.Second)
+	server, _ := n.present("a")
+	h.version = server.number
+	return h
+}
+
+func (h *hall) String() string {
+	var members []string
+	for i, data := range h.data {
+		if data != "" {
+			members = append(members, fmt.Sprintf("user%05d=%s", i, data))
+		}
+	}
+	return strings.Join(members, " ")
+}
+
+// change has a member come, change or go. What was before it is what the version
+// before said, if this one is told with another.
+func (h *hall) change(random *rand.Rand) {
+	h.n.t.Helper()
+	who := random.IntN(len(h.crowd))
+	c, data := h.crowd[who], fmt.Sprint(random.IntN(3))
+	var version *millracev1.PresenceVersion
+	if h.data[who] != "" && random.IntN(3) == 0 {
+		data = ""
+		response, err := h.n.rpc.LeavePresence(c.ctx(), &millracev1.LeavePresenceRequest{Channel: "a"})
+		if err != nil {
+			h.n.t.Fatal(err)
+		}
+		version = response.GetVersion()
+	} else {
+		response, err := h.n.rpc.EnterPresence(c.ctx(), &millracev1.EnterPresenceRequest{Channel: "a", Data: textPayload(data)})
+		if err != nil {
+			h.n.t.Fatal(err)
+		}
+		version = response.GetVersion()
+	}
+	if version.GetNumber() != h.version {
+		h.states[h.version] = h.String()
+		h.version = version.GetNumber()
+	}
+	h.data[who] = data
+}
+
+// compare folds what a watcher was told, and compares it at every version after
+// the first.
+func (h *hall) compare(w *client, first uint64) (compared int, fault string) {
 	r := newRoster()
 	for _, it := range w.all() {
 		r.apply(it.frame.Notice)
-		if want, known := versions[r.number]; known && it.frame.Notice.GetPresenceChanges() != nil {
-			compared++
-			if r.String() != want {
-				t.Errorf("at version %d, a watcher believes other members than the server", r.number)
-			}
+		if it.frame.Notice.GetPresenceChanges() == nil || r.number <= first {
+			continue
+		}
+		compared++
+		if r.String() != h.states[r.number] {
+			return compared, fmt.Sprintf("at version %d it believes in other members", r.number)
 		}
 	}
-	return compared
+	if len(r.faults) > 0 {
+		return compared, r.faults[0]
+	}
+	return compared, ""
 }
 
 // slowCase is one client among many that takes nothing for 30 s.
