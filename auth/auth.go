@@ -64,15 +64,15 @@ func (g Grant) allows(action Action) bool {
 
 // Identity is who calls.
 type Identity struct {
-	User   string // empty for an anonymous caller
-	Grants []Grant
+	User   string  `json:"user,omitempty"` // empty for an anonymous caller
+	Grants []Grant `json:"grants,omitempty"`
 	// Within are patterns that bound all grants; nil for no bounds.
-	Within  []string
-	Expires time.Time // zero for never
+	Within  []string  `json:"within"`
+	Expires time.Time `json:"expires"` // zero for never
 	// TokenID and Issued say which credentials these are, for revocation: the
 	// token's `jti` and `iat`. Either may be zero.
-	TokenID string
-	Issued  time.Time
+	TokenID string    `json:"token_id,omitempty"`
+	Issued  time.Time `json:"issued"`
 }
 
 // May reports whether the caller may do action to name, a channel or a

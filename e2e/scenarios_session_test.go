@@ -157,13 +157,16 @@ func (c *client) seesTheEnd(reason millracev1.ErrorReason) *millracev1.ErrorInfo
 }
 
 func drain(s *scene) {
-	c, publisher := s.join(subscribe("draining")), s.on(rpc{}).arrive("")
+	c := s.join(subscribe("draining"))
+	publisher := (&scene{T: s.T, at: c.at, wire: rpc{}, engine: s.engine}).arrive("") // on the same node
 	last := publisher.say("draining", `"last words"`)
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()
 	const window = 2 * time.Second
-	if err := s.at.node.Drain(ctx, window); err != nil {
-		s.Error(err)
+	for _, at := range s.everywhere() {
+		if err := at.node.Drain(ctx, window); err != nil {
+			s.Error(err)
+		}
 	}
 	c.sees(last)
 	info := c.seesTheEnd(millracev1.ErrorReason_ERROR_REASON_DRAINING)

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"slices"
 	"testing"
 )
 
@@ -61,14 +62,29 @@ var scenarios = []struct {
 
 func TestEveryScenarioOnEveryWireAndEngine(t *testing.T) {
 	t.Parallel()
-	for _, e := range engines {
+	for _, on := range columns(t) {
 		for _, w := range wires {
+			if on.wires != nil && !slices.Contains(on.wires, w.name) {
+				continue
+			}
 			for _, s := range scenarios {
-				t.Run(e.name+"/"+w.name+"/"+s.name, func(t *testing.T) {
+				t.Run(on.name+"/"+w.name+"/"+s.name, func(t *testing.T) {
 					t.Parallel()
-					s.play(&scene{T: t, at: start(t, e.open(t)), wire: w.wire, engine: e.open})
+					s.play(on.set(t, w.wire))
 				})
 			}
 		}
 	}
+}
+
+// set is a scene with the nodes of the column.
+func (on column) set(t *testing.T, w wire) *scene {
+	t.Helper()
+	open := on.open(t)
+	s := &scene{T: t, wire: w, engine: on.open, nodes: &nodes{}}
+	for range on.nodes {
+		s.nodes.all = append(s.nodes.all, start(t, open))
+	}
+	s.at = s.nodes.all[0]
+	return s
 }

@@ -2,8 +2,10 @@ package e2e_test
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,15 +20,55 @@ import (
 	"millrace.dev/auth"
 	"millrace.dev/engine"
 	"millrace.dev/engine/memory"
+	"millrace.dev/engine/nats"
+	"millrace.dev/engine/nats/embedded"
+	"millrace.dev/internal/natstest"
 	"millrace.dev/service"
 )
 
-// engines are the places where channels can live.
+// engines are the places where channels can live, in this process.
 var engines = []struct {
 	name string
 	open func(*testing.T) engine.Open
 }{
 	{"memory", func(*testing.T) engine.Open { return memory.Open(memory.Options{}) }},
+	{"embedded", func(t *testing.T) engine.Open {
+		t.Helper()
+		return embedded.Open(embedded.Options{Dir: t.TempDir()}, nats.Options{})
+	}},
+}
+
+// column is an engine that scenarios play on, with so many nodes: clients come to
+// one after the other.
+type column struct {
+	name  string
+	open  func(*testing.T) engine.Open
+	nodes int
+	wires []string // on which scenarios are played; nil for all
+}
+
+// slowWires are those on which scenarios are played where each takes its time,
+// unless MILLRACE_E2E_ALL is set: one of each kind.
+var slowWires = []string{"grpc", "ws", "sse"}
+
+// columns are all engines. The servers that some need end with the test.
+func columns(t *testing.T) []column {
+	t.Helper()
+	wires := slowWires
+	if os.Getenv("MILLRACE_E2E_ALL") != "" {
+		wires = nil
+	}
+	servers := natstest.Cluster(t, 3)
+	return []column{
+		{engines[0].name, engines[0].open, 1, nil},
+		{engines[1].name, engines[1].open, 1, wires},
+		{"cluster", func(t *testing.T) engine.Open {
+			t.Helper()
+			prefix := "e2e" + strings.ToLower(rand.Text())
+			t.Cleanup(func() { natstest.DeleteStream(t, servers, prefix) })
+			return nats.Open(nats.Options{URL: servers, Prefix: prefix})
+		}, 2, wires},
+	}
 }
 
 // Channels of these names have the rules that scenarios need; the others have

@@ -20,6 +20,26 @@ type scene struct {
 	at     *server
 	wire   wire
 	engine func(*testing.T) engine.Open
+	nodes  *nodes // that clients come to; nil for at alone
+}
+
+// nodes are servers that share their channels. Each client comes to the next one.
+type nodes struct {
+	all  []*server
+	came int
+}
+
+func (n *nodes) next() *server {
+	n.came++
+	return n.all[n.came%len(n.all)]
+}
+
+// everywhere is all nodes of the scene.
+func (s *scene) everywhere() []*server {
+	if s.nodes == nil {
+		return []*server{s.at}
+	}
+	return s.nodes.all
 }
 
 // restart is the same scene on a server that knows nothing of the first.
@@ -29,18 +49,22 @@ func (s *scene) restart() *scene {
 
 // on is the same scene on another wire.
 func (s *scene) on(w wire) *scene {
-	return &scene{T: s.T, at: s.at, wire: w, engine: s.engine}
+	return &scene{T: s.T, at: s.at, wire: w, engine: s.engine, nodes: s.nodes}
 }
 
 // open starts a session of a user, which ends with the test if not before.
 func (s *scene) open(user string, request *millracev1.SubscribeRequest) (*client, error) {
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()
-	opened, err := s.wire.open(ctx, s.at, tokenOf(s.T, user), request)
+	at := s.at
+	if s.nodes != nil {
+		at = s.nodes.next()
+	}
+	opened, err := s.wire.open(ctx, at, tokenOf(s.T, user), request)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{scene: s, session: opened}
+	c := &client{scene: &scene{T: s.T, at: at, wire: s.wire, engine: s.engine, nodes: s.nodes}, session: opened}
 	s.Cleanup(c.leave)
 	return c, nil
 }

@@ -228,6 +228,9 @@ type Engine interface {
 	// that was acknowledged on any node before the call. Without it a node may be a
 	// moment behind what another one has told.
 	Sync(ctx context.Context) error
+	// Bus is how the nodes that share the engine's channels talk; nil for an engine
+	// that has one node.
+	Bus() Bus
 	// Close ends all deliveries before it returns.
 	Close() error
 }

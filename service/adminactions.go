@@ -145,7 +145,7 @@ func (a *admin) Revoke(ctx context.Context, request *millracev1.RevokeRequest) (
 		return nil, err
 	}
 	now := time.Now()
-	sessions, err := a.Service.Revoke(auth.Revocation{
+	sessions, err := a.revokeHere(auth.Revocation{
 		TokenID: request.GetTokenId(), User: request.GetUser(), At: now, Until: now.Add(remember),
 	})
 	if err == nil {

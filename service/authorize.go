@@ -85,7 +85,7 @@ func (s *Service) logDecision(ctx context.Context, identity auth.Identity, actio
 	}
 	c := callerOf(ctx)
 	s.log.DebugContext(ctx, "decision", "user", identity.User, "action", string(action), "channel", name,
-		"allowed", granted != noAccess, "by", from, "session", c.sessionID(), "protocol", c.protocol, "peer", c.host, "why", identity.Explain(action, name))
+		"allowed", granted != noAccess, "by", from, "session", c.session, "protocol", c.protocol, "peer", c.host, "why", identity.Explain(action, name))
 }
 
 // inbox is what the rule of an inbox gives to users: everybody may send to it,

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"millrace.dev/auth"
+	nodev1 "millrace.dev/gen/millrace/node/v1"
 	millracev1 "millrace.dev/gen/millrace/v1"
 )
 
@@ -167,12 +168,35 @@ func (s *Service) CreateTicket(ctx context.Context, request *millracev1.CreateTi
 	if err != nil {
 		return nil, refuse(millracev1.ErrorReason_ERROR_REASON_RATE_LIMITED, "", "%s", err).retryAfter(defaultTicketTTL)
 	}
-	return &millracev1.CreateTicketResponse{Ticket: ticket, ExpireTime: timestamppb.New(expires)}, nil
+	return &millracev1.CreateTicketResponse{Ticket: s.node + "." + ticket, ExpireTime: timestamppb.New(expires)}, nil
 }
 
-// Revoke makes credentials worthless and ends the sessions that have them. It
-// returns how many those were.
+// redeem uses a ticket up: the node that made it knows it.
+func (s *Service) redeem(ctx context.Context, ticket, origin string) (auth.Identity, error) {
+	node, secret, _ := strings.Cut(ticket, ".")
+	if node == s.node || !s.presence.isLive(node) {
+		return s.tickets.Redeem(secret, origin)
+	}
+	answer, err := s.nodes.call(ctx, node, &nodev1.Call{Call: &nodev1.Call_Redeem{Redeem: &nodev1.Redeem{Ticket: secret, Origin: origin}}})
+	if err != nil {
+		return auth.Identity{}, err
+	}
+	c, err := callerFromNode(answer.GetCaller())
+	return c.identity, err
+}
+
+// Revoke makes credentials worthless on all nodes, and ends the sessions that have
+// them. It returns how many those of this node were.
 func (s *Service) Revoke(revocation auth.Revocation) (sessions int, err error) {
+	sessions, err = s.revokeHere(revocation)
+	if err == nil {
+		s.tellRevocations("", revocation)
+	}
+	return sessions, err
+}
+
+// revokeHere is Revoke for this node alone.
+func (s *Service) revokeHere(revocation auth.Revocation) (sessions int, err error) {
 	if err := s.revoked.Add(revocation); err != nil {
 		return 0, refuse(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "", "%s", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect/v2"
 
 	"millrace.dev/auth"
+	nodev1 "millrace.dev/gen/millrace/node/v1"
 	"millrace.dev/gen/millrace/v1/millracev1connect"
 )
 
@@ -38,7 +39,7 @@ const CookieToken = "millrace_token"
 // caller is who calls, and from where.
 type caller struct {
 	identity auth.Identity
-	session  *Session // that the call is made in the name of, if any
+	session  string // public id of the one that the call is made in the name of, if any
 	protocol string
 	scope    string // of a WebSocket path
 	host     string // address without the port; empty if there is none
@@ -74,14 +75,6 @@ func (c caller) account() string {
 	return ""
 }
 
-// sessionID is the public id of the session that the call is made in the name of.
-func (c caller) sessionID() string {
-	if c.session == nil {
-		return ""
-	}
-	return c.session.id
-}
-
 func callerOf(ctx context.Context) caller {
 	c, _ := ctx.Value(callerKey{}).(caller)
 	return c
@@ -96,6 +89,9 @@ func (s *Service) identify(next connect.ServerFunc) connect.ServerFunc {
 	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
 		if !strings.HasPrefix(spec.Procedure, "/millrace.") {
 			return next(ctx, spec, stream)
+		}
+		if c, ok := ctx.Value(passedKey{}).(caller); ok { // another node knows who calls
+			return next(context.WithValue(ctx, callerKey{}, c), spec, stream)
 		}
 		c := caller{}
 		if info, ok := connect.CallInfoForServerContext(ctx); ok {
@@ -130,7 +126,7 @@ func (s *Service) authenticate(ctx context.Context, c *caller) error {
 		header = info.RequestHeader()
 	}
 	if token := header.Get(HeaderSession); token != "" {
-		return s.authenticateSession(token, c)
+		return s.authenticateSession(ctx, token, c)
 	}
 	identity, err := s.identityFrom(ctx, header)
 	if err != nil {
@@ -142,24 +138,43 @@ func (s *Service) authenticate(ctx context.Context, c *caller) error {
 
 // authenticateSession finds the session that a call is made in the name of. One
 // whose credentials have expired is as good as gone.
-func (s *Service) authenticateSession(token string, c *caller) error {
-	session, err := s.session(token)
-	if err != nil {
-		return err
+func (s *Service) authenticateSession(ctx context.Context, token string, c *caller) error {
+	parts := parseToken(token)
+	c.session = parts.id
+	if node := parts.node; node != s.node && s.presence.isLive(node) {
+		if err := s.authenticateOn(ctx, node, token, c); err != nil {
+			return err
+		}
+	} else {
+		session, err := s.session(token)
+		if err != nil {
+			return err
+		}
+		c.identity, c.scope, c.host = session.who(), session.scope, session.host
+		session.used.Store(time.Now().UnixNano())
 	}
-	c.session, c.identity, c.scope, c.host = session, session.who(), session.scope, session.host
-	session.used.Store(time.Now().UnixNano())
 	if c.identity.Expired() {
 		return errExpired()
 	}
 	return nil
 }
 
+// authenticateOn asks another node whose its session is.
+func (s *Service) authenticateOn(ctx context.Context, node, token string, c *caller) error {
+	answer, err := s.nodes.call(ctx, node, &nodev1.Call{Call: &nodev1.Call_Who{Who: &nodev1.Who{Token: token}}})
+	if err != nil {
+		return err
+	}
+	found, err := callerFromNode(answer.GetCaller())
+	c.identity, c.scope, c.host = found.identity, found.scope, found.host
+	return err
+}
+
 // identityFrom finds out whom the credentials of a call stand for: a ticket, a
 // token, or the certificate of the connection.
 func (s *Service) identityFrom(ctx context.Context, header *connect.Header) (auth.Identity, error) {
 	if ticket := header.Get(HeaderTicket); ticket != "" {
-		return s.tickets.Redeem(ticket, header.Get("Origin"))
+		return s.redeem(ctx, ticket, header.Get("Origin"))
 	}
 	certificate, _ := ctx.Value(certificateKey{}).(*x509.Certificate)
 	return s.config.Authenticator.Authenticate(ctx, auth.Credentials{Token: tokenOf(header), Certificate: certificate})

@@ -1,10 +1,16 @@
 package service
 
 import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
+	"strings"
 	"time"
 
 	"millrace.dev/auth"
+	nodev1 "millrace.dev/gen/millrace/node/v1"
 	millracev1 "millrace.dev/gen/millrace/v1"
 )
 
@@ -12,13 +18,43 @@ import (
 // lost its connection.
 var ErrLeft = errors.New("the client left")
 
+// A session's token names the node that has the session, and the session; the rest
+// is its secret.
+func (s *Service) newToken(id string) string { return s.node + "." + id + "." + rand.Text() }
+
+type tokenParts struct{ node, id string }
+
+func parseToken(token string) (parts tokenParts) {
+	node, rest, _ := strings.Cut(token, ".")
+	id, _, found := strings.Cut(rest, ".")
+	if found {
+		parts = tokenParts{node, id}
+	}
+	return parts
+}
+
+func isSame(secret, given string) bool {
+	return subtle.ConstantTimeCompare([]byte(secret), []byte(given)) == 1
+}
+
+func digestOf(token string) []byte {
+	digest := sha256.Sum256([]byte(token))
+	return digest[:]
+}
+
+// entrant is who the session is in presence.
+func (s *Session) entrant() entrant {
+	return entrant{member: memberName(s.id, s.who()), session: s.id, claim: s.claim, digest: digestOf(s.token)}
+}
+
 // remains is what stays of a session that ended without leaving: for a while
 // nobody sees it go, and the client can take it over.
 type remains struct {
-	id, token string
-	identity  auth.Identity
-	present   map[string]struct{}
-	timer     *time.Timer // makes the session leave
+	who      entrant
+	token    string
+	identity auth.Identity
+	present  map[string]struct{}
+	timer    *time.Timer // makes the session leave
 }
 
 // linger keeps the presence of a session for a while. Called under mu.
@@ -26,21 +62,21 @@ func (s *Service) linger(session *Session, present map[string]struct{}) {
 	if s.draining != nil {
 		return // a node that goes makes nobody leave
 	}
-	r := &remains{id: session.id, token: session.token, identity: session.who(), present: present}
+	r := &remains{who: session.entrant(), token: session.token, identity: session.who(), present: present}
 	r.timer = time.AfterFunc(s.config.Limits.Linger, func() { s.expire(r) })
-	s.lost[r.token] = r
+	s.lost[r.who.session] = r
 }
 
 // expire makes a lost session leave, if it was not taken over.
 func (s *Service) expire(r *remains) {
 	s.mu.Lock()
-	current := s.lost[r.token] == r && s.draining == nil
+	current := s.lost[r.who.session] == r && s.draining == nil
 	if current {
-		delete(s.lost, r.token)
+		delete(s.lost, r.who.session)
 	}
 	s.mu.Unlock()
 	if current {
-		s.leaveAll(r.id, r.identity, r.present)
+		s.leaveAll(r.who, r.present)
 	}
 }
 
@@ -49,22 +85,22 @@ func (s *Service) expire(r *remains) {
 func (s *Service) forgetLost(id, user string) {
 	s.mu.Lock()
 	var forgotten []*remains
-	for token, r := range s.lost {
-		if r.id == id || user != "" && r.identity.User == user {
+	for key, r := range s.lost {
+		if key == id || user != "" && r.identity.User == user {
 			r.timer.Stop()
-			delete(s.lost, token)
+			delete(s.lost, key)
 			forgotten = append(forgotten, r)
 		}
 	}
 	s.mu.Unlock()
 	for _, r := range forgotten {
-		s.leaveAll(r.id, r.identity, r.present)
+		s.leaveAll(r.who, r.present)
 	}
 }
 
-func (s *Service) leaveAll(id string, identity auth.Identity, present map[string]struct{}) {
+func (s *Service) leaveAll(who entrant, present map[string]struct{}) {
 	for name := range present {
-		s.presence.leave(name, memberName(id, identity), id)
+		s.presence.leave(name, who)
 	}
 }
 
@@ -77,22 +113,105 @@ func memberName(session string, identity auth.Identity) string {
 }
 
 // takeOver gives a new session the id, the token and the presence of an earlier
-// one: of one that was lost, or whose connection nobody has missed yet.
-func (s *Service) takeOver(session *Session, token string) {
-	if token == "" {
-		return
+// one: of one that was lost, or whose connection nobody has missed yet. One that
+// another node had keeps its id and its presence, and has a new token.
+func (s *Service) takeOver(ctx context.Context, session *Session, token string) {
+	switch from := parseToken(token).node; from {
+	case "":
+	case s.node:
+		s.takeOverHere(session, token)
+	default:
+		s.takeOverFrom(ctx, from, session, token)
 	}
+}
+
+func (s *Service) takeOverHere(session *Session, token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r := s.lost[token]; r != nil && r.identity.User == session.who().User {
+	id := parseToken(token).id
+	if r := s.lost[id]; r != nil && isSame(r.token, token) && r.identity.User == session.who().User {
 		r.timer.Stop()
-		delete(s.lost, token)
-		session.id, session.token, session.present = r.id, r.token, r.present
+		delete(s.lost, id)
+		session.id, session.token, session.claim, session.present = id, r.token, r.who.claim, r.present
 		return
 	}
-	if old := s.sessions[token]; old != nil && old.who().User == session.who().User {
-		session.id, session.token, session.present = old.id, old.token, old.handOver()
-		delete(s.sessions, token)
+	if old := s.sessions[id]; old != nil && isSame(old.token, token) && old.who().User == session.who().User {
+		session.id, session.token, session.claim, session.present = id, old.token, old.claim, old.handOver()
+		delete(s.sessions, id)
+	}
+}
+
+// takeOverFrom takes a session over that another node has, or had before it died.
+func (s *Service) takeOverFrom(ctx context.Context, node string, session *Session, token string) {
+	id := parseToken(token).id
+	legacy, given := s.askFor(ctx, node, session, token)
+	if !given {
+		legacy = s.presence.entriesOf(node, id)
+	}
+	digest := digestOf(token)
+	var present map[string]struct{}
+	claim := uint64(0)
+	for _, e := range legacy {
+		if !given && (!isSame(string(digest), string(e.GetTokenDigest())) || e.GetMember() != memberName(id, session.who())) {
+			return
+		}
+		if present == nil {
+			present = map[string]struct{}{}
+		}
+		present[e.GetChannel()] = struct{}{}
+		claim = max(claim, e.GetClaim()+1)
+	}
+	if !given && present == nil {
+		return
+	}
+	session.id, session.token, session.claim, session.present = id, s.newToken(id), claim, present
+	s.presence.adopt(session.entrant(), legacy)
+}
+
+// askFor asks a node for a session, if it was there just now: one that does not
+// answer keeps the client waiting.
+func (s *Service) askFor(ctx context.Context, node string, session *Session, token string) (legacy []*nodev1.Entry, given bool) {
+	if !s.presence.wasHeard(node, beatInterval+time.Second) {
+		return nil, false
+	}
+	answer, err := s.nodes.call(ctx, node, &nodev1.Call{Call: &nodev1.Call_TakeOver{
+		TakeOver: &nodev1.TakeOver{Token: token, User: session.who().User},
+	}})
+	if err != nil {
+		return nil, false
+	}
+	return answer.GetLegacy().GetEntries(), answer.GetLegacy() != nil
+}
+
+// giveAway ends a session in favour of one on another node. What it leaves stays
+// here until the other node says that it has it.
+func (s *Service) giveAway(token, user string) (*nodev1.Legacy, error) {
+	session, err := s.session(token)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := parseToken(token).id
+	switch r := s.lost[id]; {
+	case err == nil && session.who().User == user:
+		s.linger(session, session.handOver())
+		delete(s.sessions, id)
+	case r != nil && isSame(r.token, token) && r.identity.User == user:
+	default:
+		return nil, refuse(millracev1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND, "session_token", "no session has this token")
+	}
+	return &nodev1.Legacy{Entries: s.presence.entriesOf(s.node, id)}, nil
+}
+
+// supersede ends what this node has of a session that another node has taken over.
+func (s *Service) supersede(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.lost[id]; r != nil {
+		r.timer.Stop()
+		delete(s.lost, id)
+	}
+	if old := s.sessions[id]; old != nil {
+		old.handOver()
+		delete(s.sessions, id)
 	}
 }
 
@@ -124,6 +243,6 @@ func (s *Session) part(end error) {
 	}
 	s.service.mu.Unlock()
 	if isOver {
-		s.service.leaveAll(s.id, s.who(), present)
+		s.service.leaveAll(s.entrant(), present)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"millrace.dev/engine"
+	nodev1 "millrace.dev/gen/millrace/node/v1"
 	millracev1 "millrace.dev/gen/millrace/v1"
 )
 
@@ -25,14 +26,27 @@ const (
 )
 
 // presence knows who is present in each channel. Entries are derived from
-// sessions: a session that is gone for good takes its entries along.
+// sessions: a session that is gone for good takes its entries along. The entries
+// of a node's own sessions are its share, which other nodes have a copy of
+// (shares.go).
 type presence struct {
-	rules rules
-	relay engine.Deliver // for the join and leave messages of existing clients
+	// Set once.
+	rules  rules
+	relay  engine.Deliver // for the join and leave messages of existing clients
+	node   string
+	linger time.Duration // of a node that has said that it goes
 
 	mu     sync.Mutex
 	sets   map[string]*presenceSet
+	shares map[string]share // by node
+	peers  map[string]*peer // by node
+	fences map[string]fence // by session
+	life   int64            // of the own share
+	number uint64           // of its newest change
+	outbox []*nodev1.Entry  // changes of it that are to be told to other nodes
 	closed bool
+
+	changed chan struct{} // holds one token if there is something in the outbox
 }
 
 // presenceSet is the members of one channel. It exists while somebody is
@@ -60,27 +74,45 @@ type member struct {
 	newest   string           // session whose data counts
 }
 
+// entrant is a session as presence knows it.
+type entrant struct {
+	member  string // who it is
+	session string // its public id
+	claim   uint64 // how often other nodes have taken it over
+	digest  []byte // of its token
+}
+
 // entry is what a session says of its user.
 type entry struct {
 	data   *millracev1.Payload
-	number uint64 // rises with each entry of the user
+	order  uint64 // rises with each entry of the user
+	node   string // that has the session
+	claim  uint64
+	digest []byte
 }
 
-// enter takes a session's data as the newest.
-func (m *member) enter(session string, data *millracev1.Payload) {
-	m.sessions[session] = entry{data, m.sessions[m.newest].number + 1}
-	m.newest = session
+// isNewer says which of two entries counts, on all nodes alike.
+func (e entry) isNewer(session string, than entry, thanSession string) bool {
+	return cmp.Or(cmp.Compare(e.order, than.order), cmp.Compare(session, thanSession)) > 0
 }
 
-// leave forgets a session; what was newest before it counts again.
-func (m *member) leave(session string) {
+// put takes an entry of a session.
+func (m *member) put(session string, e entry) {
+	m.sessions[session] = e
+	m.choose()
+}
+
+// remove forgets a session; what was newest before it counts again.
+func (m *member) remove(session string) {
 	delete(m.sessions, session)
-	if m.newest != session {
-		return
-	}
+	m.choose()
+}
+
+// choose finds the newest entry.
+func (m *member) choose() {
 	m.newest = ""
-	for id, a := range m.sessions {
-		if a.number > m.sessions[m.newest].number {
+	for id, e := range m.sessions {
+		if m.newest == "" || e.isNewer(id, m.sessions[m.newest], m.newest) {
 			m.newest = id
 		}
 	}
@@ -98,8 +130,12 @@ func (m *member) toProto() *millracev1.Member {
 	}
 }
 
-func newPresence(r rules, relay engine.Deliver) *presence {
-	return &presence{rules: r, relay: relay, sets: map[string]*presenceSet{}}
+func newPresence(node string, r rules, linger time.Duration, relay engine.Deliver) *presence {
+	return &presence{
+		rules: r, relay: relay, node: node, linger: linger, life: time.Now().UnixNano(),
+		sets: map[string]*presenceSet{}, shares: map[string]share{}, peers: map[string]*peer{}, fences: map[string]fence{},
+		changed: make(chan struct{}, 1),
+	}
 }
 
 // close tells nothing more: a node that stops makes nobody leave.
@@ -140,40 +176,70 @@ func (p *presence) set(name string) *presenceSet {
 	return set
 }
 
-// enter makes a session present, or replaces its data.
-func (p *presence) enter(name, user, session string, data *millracev1.Payload) *millracev1.PresenceVersion {
+// enter makes a session of this node present, or replaces its data.
+func (p *presence) enter(name string, who entrant, data *millracev1.Payload) *millracev1.PresenceVersion {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	set := p.set(name)
-	set.touch(user)
-	m := set.members[user]
-	if m == nil {
-		m = &member{user: user, entered: time.Now(), sessions: map[string]entry{}}
-		set.members[user] = m
+	order := uint64(1)
+	if m := set.members[who.member]; m != nil {
+		order = m.sessions[m.newest].order + 1
 	}
-	m.enter(session, data)
+	p.put(set, who, entry{data: data, order: order, node: p.node, claim: who.claim, digest: who.digest}, time.Now())
+	p.record(set, who, false)
 	p.schedule(set)
 	return set.next()
 }
 
-// leave ends a session's presence. It does nothing if the session is not there.
-func (p *presence) leave(name, user, session string) *millracev1.PresenceVersion {
+// leave ends the presence of a session of this node. It does nothing if the
+// session is not there, or another node has taken it over.
+func (p *presence) leave(name string, who entrant) *millracev1.PresenceVersion {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	set := p.sets[name]
-	if set == nil || set.members[user] == nil {
+	if set == nil || set.members[who.member] == nil {
 		return nil
 	}
-	set.touch(user)
-	m := set.members[user]
-	m.leave(session)
-	if len(m.sessions) == 0 {
-		delete(set.members, user)
+	e, found := set.members[who.member].sessions[who.session]
+	if !found || e.node != p.node {
+		return set.next()
 	}
+	p.record(set, who, true)
+	p.remove(set, who.member, who.session)
 	p.schedule(set)
 	version := set.next()
 	p.release(set)
 	return version
+}
+
+// put makes a session present; entered is when, if its member was not before.
+// Called under mu.
+func (p *presence) put(set *presenceSet, who entrant, e entry, entered time.Time) {
+	set.touch(who.member)
+	m := set.members[who.member]
+	if m == nil {
+		m = &member{user: who.member, entered: entered, sessions: map[string]entry{}}
+		set.members[who.member] = m
+	}
+	if before, found := m.sessions[who.session]; found {
+		p.shares[before.node].remove(set.name, who.session)
+	}
+	m.put(who.session, e)
+	if p.shares[e.node] == nil {
+		p.shares[e.node] = share{}
+	}
+	p.shares[e.node].put(set.name, who)
+}
+
+// remove takes a session that is there out. Called under mu.
+func (p *presence) remove(set *presenceSet, user, session string) {
+	set.touch(user)
+	m := set.members[user]
+	p.shares[m.sessions[session].node].remove(set.name, session)
+	m.remove(session)
+	if len(m.sessions) == 0 {
+		delete(set.members, user)
+	}
 }
 
 // touch notes how a member was when it was told of last.

@@ -30,11 +30,9 @@ func (s *Service) Publish(ctx context.Context, request *millracev1.PublishReques
 	}
 	m.Publisher = identity.User
 	if request.GetExcludeSelf() {
-		session, err := s.sessionOf(ctx, request.GetSessionToken())
-		if err != nil {
+		if m.Exclude, err = s.sessionIDOf(ctx, request.GetSessionToken()); err != nil {
 			return nil, err
 		}
-		m.Exclude = session.id
 	}
 	if m.Ephemeral {
 		err := s.broadcast(ctx, m)

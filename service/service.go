@@ -38,6 +38,7 @@ type Service struct {
 	engine    engine.Engine
 	hub       *hub
 	presence  *presence
+	nodes     *nodes
 	health    *health
 	revoked   auth.Revocations
 	tickets   auth.Tickets
@@ -57,8 +58,8 @@ type Service struct {
 	stopped    sync.WaitGroup
 
 	mu       sync.RWMutex
-	sessions map[string]*Session // by token
-	lost     map[string]*remains // by token
+	sessions map[string]*Session // by id
+	lost     map[string]*remains // by id
 	draining error               // why no session is opened, once that is so
 	tally    tally
 	open     int           // sessions that have not ended
@@ -91,13 +92,13 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 	if s.telemetry.tracing {
 		s.hub.follow = s.telemetry.follow
 	}
-	s.presence = newPresence(s.rules, s.hub.deliver)
+	s.presence = newPresence(s.node, s.rules, config.Limits.Linger, s.hub.deliver)
 	started, err := start(ctx, s.hub.deliver)
 	if err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
 	s.engine = started
-	s.server = connect.NewServer(s.observe, s.protect, s.identify, s.trace, s.serveSubscribe)
+	s.server = connect.NewServer(s.observe, s.protect, s.identify, s.trace, s.route, s.serveSubscribe)
 	s.health = newHealth(millracev1connect.RealtimeServiceName, millracev1connect.AdminServiceName)
 	millracev1connect.RegisterRealtimeServiceHandler(s.server, s)
 	millracev1connect.RegisterAdminServiceHandler(s.server, &admin{s})
@@ -113,6 +114,9 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 		s.stopped.Go(func() { w.run(running) })
 	}
 	s.stopped.Go(func() { s.record(running) })
+	if err := s.join(running); err != nil {
+		return nil, errors.Join(fmt.Errorf("join the other nodes: %w", err), s.Close())
+	}
 	return s, nil
 }
 
@@ -174,8 +178,11 @@ func (s *Service) Close() error {
 		session.finish(engine.ErrClosed)
 	}
 	s.presence.close()
+	s.mu.Lock()
 	s.stop()
+	s.mu.Unlock()
 	s.stopped.Wait()
+	s.nodes.leave()
 	return s.engine.Close()
 }
 
@@ -214,15 +221,15 @@ func (s *Service) register(session *Session) error {
 		return err
 	}
 	s.open++
-	s.sessions[session.token] = session
+	s.sessions[session.id] = session
 	return nil
 }
 
 func (s *Service) unregister(session *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sessions[session.token] == session {
-		delete(s.sessions, session.token)
+	if s.sessions[session.id] == session {
+		delete(s.sessions, session.id)
 	}
 	s.tally.remove(session)
 	s.open--
@@ -235,7 +242,7 @@ func (s *Service) unregister(session *Session) {
 func (s *Service) session(token string) (*Session, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if session := s.sessions[token]; session != nil {
+	if session := s.sessions[parseToken(token).id]; session != nil && isSame(session.token, token) {
 		return session, nil
 	}
 	return nil, refuse(millracev1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND, "session_token", "no live session has this token")

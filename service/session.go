@@ -21,6 +21,7 @@ import (
 type Session struct {
 	// Set once.
 	id, token string
+	claim     uint64 // how often nodes have taken it over from others
 	service   *Service
 	protocol  string
 	scope     string
@@ -74,11 +75,12 @@ type Session struct {
 // known to others.
 func newSession(s *Service, identity auth.Identity, heartbeat time.Duration) *Session {
 	session := &Session{
-		id: rand.Text()[:16], token: rand.Text(),
+		id:      rand.Text()[:16],
 		service: s,
 		started: time.Now(), marked: time.Now(), heartbeat: heartbeat, budget: int64(s.config.Limits.PendingBytes),
 		cut: func() {}, wake: make(chan struct{}, 1), subs: map[subKey]*subscription{},
 	}
+	session.token = s.newToken(session.id)
 	session.identity.Store(&identity)
 	session.used.Store(session.started.UnixNano())
 	session.ends = session.started.Add(ageOf(s.config.Limits.MaxAge))
@@ -176,9 +178,8 @@ func (s *Session) announce(name string) (sync *Frame, err error) {
 	if err := s.markPresent(name); err != nil {
 		return nil, err
 	}
-	user := memberName(s.id, s.who())
-	s.service.presence.enter(name, user, s.id, nil)
-	who := map[string]any{"type": "sync", "userId": user, "users": s.service.presence.users(name)}
+	s.service.presence.enter(name, s.entrant(), nil)
+	who := map[string]any{"type": "sync", "userId": s.entrant().member, "users": s.service.presence.users(name)}
 	return newMessageFrame(announcement(name, who)), nil
 }
 
@@ -482,7 +483,7 @@ func (s *Session) enter(name string, data *millracev1.Payload) (*millracev1.Pres
 	if err := s.markPresent(name); err != nil {
 		return nil, err
 	}
-	return s.service.presence.enter(name, memberName(s.id, s.who()), s.id, data), nil
+	return s.service.presence.enter(name, s.entrant(), data), nil
 }
 
 // markPresent notes what the session has to leave when it ends.
@@ -523,7 +524,7 @@ func (s *Session) leaveNow(name string) *millracev1.PresenceVersion {
 	s.mu.Lock()
 	delete(s.present, name)
 	s.mu.Unlock()
-	return s.service.presence.leave(name, memberName(s.id, s.who()), s.id)
+	return s.service.presence.leave(name, s.entrant())
 }
 
 // close ends all that the session has. Only the goroutine that calls next may

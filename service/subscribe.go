@@ -124,7 +124,7 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 	if cut, ok := ctx.Value(cutKey{}).(func()); ok {
 		session.cut = cut
 	}
-	s.takeOver(session, request.GetSessionToken())
+	s.takeOver(ctx, session, request.GetSessionToken())
 	session.notices = []*Frame{session.ready()}
 	if err := s.register(session); err != nil {
 		return nil, err
@@ -235,4 +235,28 @@ func (s *Service) sessionOf(ctx context.Context, token string) (*Session, error)
 		return nil, refuse(millracev1.ErrorReason_ERROR_REASON_FORBIDDEN, "session_token", "the session belongs to another user")
 	}
 	return session, nil
+}
+
+// sessionIDOf is the public id of the session that a call is about, which another
+// node may have.
+func (s *Service) sessionIDOf(ctx context.Context, token string) (string, error) {
+	if info, ok := connect.CallInfoForServerContext(ctx); ok && token == "" {
+		token = info.RequestHeader().Get(HeaderSession)
+	}
+	parts := parseToken(token)
+	if parts.node == s.node || !s.presence.isLive(parts.node) {
+		session, err := s.sessionOf(ctx, token)
+		if err != nil {
+			return "", err
+		}
+		return session.id, nil
+	}
+	c := caller{}
+	if err := s.authenticateOn(ctx, parts.node, token, &c); err != nil {
+		return "", err
+	}
+	if c.identity.User != identityOf(ctx).User {
+		return "", refuse(millracev1.ErrorReason_ERROR_REASON_FORBIDDEN, "session_token", "the session belongs to another user")
+	}
+	return parts.id, nil
 }

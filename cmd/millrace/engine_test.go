@@ -9,32 +9,9 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/server"
 	natsclient "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-)
 
-// startNATS starts a NATS server on loopback, and returns its URL.
-func startNATS(t *testing.T, change ...func(*natsserver.Options)) string {
-	t.Helper()
-	options := &natsserver.Options{
-		Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, NoLog: true, NoSigs: true,
-		JetStream: true, StoreDir: t.TempDir(), DisableJetStreamBanner: true,
-	}
-	for _, fn := range change {
-		fn(options)
-	}
-	s, err := natsserver.NewServer(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the NATS server does not start")
-	}
-	return s.ClientURL()
-}
+	"millrace.dev/internal/natstest"
+)
 
 func TestADataDirectoryOutlivesTheServer(t *testing.T) {
 	t.Parallel()
@@ -60,7 +37,7 @@ func TestADataDirectoryOutlivesTheServer(t *testing.T) {
 
 func TestTwoServersOnOneNATSShareChannels(t *testing.T) {
 	t.Parallel()
-	nats := startNATS(t)
+	nats := natstest.Start(t)
 	first, here := serve(t, "--nats-url", nats)
 	if !strings.Contains(first.stderr.String(), "engine: NATS JetStream at "+nats+", stream millrace") {
 		t.Errorf("it does not say where messages are: %s", first.stderr)
@@ -85,7 +62,7 @@ func TestWhatCannotWorkWithNATSIsSaidAtTheStart(t *testing.T) {
 	}
 	t.Run("another's stream", func(t *testing.T) {
 		t.Parallel()
-		url := startNATS(t)
+		url := natstest.Start(t)
 		conn, err := natsclient.Connect(url)
 		if err != nil {
 			t.Fatal(err)
@@ -102,11 +79,11 @@ func TestWhatCannotWorkWithNATSIsSaidAtTheStart(t *testing.T) {
 	})
 	t.Run("a server without JetStream", func(t *testing.T) {
 		t.Parallel()
-		refuses(t, "JetStream", "--nats-url", startNATS(t, func(o *natsserver.Options) { o.JetStream = false }))
+		refuses(t, "JetStream", "--nats-url", natstest.Start(t, func(o *natsserver.Options) { o.JetStream = false }))
 	})
 	t.Run("a server that asks for a password", func(t *testing.T) {
 		t.Parallel()
-		url := startNATS(t, func(o *natsserver.Options) { o.Username, o.Password = "millrace", "right" })
+		url := natstest.Start(t, func(o *natsserver.Options) { o.Username, o.Password = "millrace", "right" })
 		refuses(t, "connect to NATS: nats: Authorization Violation", "--nats-url", strings.Replace(url, "//", "//millrace:wrong@", 1))
 		p, _ := serve(t, "--nats-url", strings.Replace(url, "//", "//millrace:right@", 1))
 		if strings.Contains(p.stderr.String(), "right") {
@@ -115,11 +92,11 @@ func TestWhatCannotWorkWithNATSIsSaidAtTheStart(t *testing.T) {
 	})
 	t.Run("a server that takes small messages only", func(t *testing.T) {
 		t.Parallel()
-		refuses(t, "max_payload", "--nats-url", startNATS(t, func(o *natsserver.Options) { o.MaxPayload = 64 << 10 }))
+		refuses(t, "max_payload", "--nats-url", natstest.Start(t, func(o *natsserver.Options) { o.MaxPayload = 64 << 10 }))
 	})
 	t.Run("copies that a single server cannot have", func(t *testing.T) {
 		t.Parallel()
-		refuses(t, "replicas > 1 not supported", "--nats-url", startNATS(t), "--nats-replicas", "3")
+		refuses(t, "replicas > 1 not supported", "--nats-url", natstest.Start(t), "--nats-replicas", "3")
 	})
 	t.Run("nobody there", func(t *testing.T) {
 		t.Parallel()

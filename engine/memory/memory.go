@@ -189,6 +189,9 @@ func (e *memory) Sync(context.Context) error {
 	return nil
 }
 
+// Bus implements [engine.Engine]: there is no other node.
+func (e *memory) Bus() engine.Bus { return nil }
+
 // Close implements [engine.Engine].
 func (e *memory) Close() error {
 	e.closing.Do(func() {

@@ -323,6 +323,9 @@ func (e *nats) Close() error {
 			e.shards[i].mu.Unlock()
 		}
 		e.running.Wait()
+		if e.conn.IsConnected() {
+			_ = e.conn.FlushTimeout(requestTimeout) // the last that this node said; nobody waits for it
+		}
 		e.conn.Close()
 	})
 	return nil

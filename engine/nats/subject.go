@@ -8,12 +8,15 @@ import "strings"
 //	PREFIX.log.tick       records of nothing, which prove that the stream takes any
 //	PREFIX.tail.…         all records, sent by the stream once it has them
 //	PREFIX.cast.CHANNEL   broadcasts
+//	PREFIX.node.NODE      what nodes say to one, or to all
 const (
 	streamSpace = ".log."
 	logSpace    = ".log.c."
 	tickSubject = ".log.tick"
 	tailSpace   = ".tail."
 	castSpace   = ".cast."
+	nodeSpace   = ".node."
+	allNodes    = "all"
 )
 
 const hex = "0123456789ABCDEF"

@@ -137,7 +137,7 @@ type AdminServiceClient interface {
 	// WatchSamples tells how much happened in each of the last seconds, then in
 	// each second as it ends. Needs `inspect` on `>`.
 	WatchSamples(context.Context, *v1.WatchSamplesRequest) (AdminServiceWatchSamplesClientStream, error)
-	// ListSessions lists the live sessions of this node. Needs `inspect` on `>`.
+	// ListSessions lists the live sessions of all nodes. Needs `inspect` on `>`.
 	ListSessions(context.Context, *v1.ListSessionsRequest) (*v1.ListSessionsResponse, error)
 	// GetSession shows all of one session: its subscriptions, how far each is, and
 	// where it is present. Needs `inspect` on `>`.
@@ -199,7 +199,7 @@ type AdminServiceHandler interface {
 	// WatchSamples tells how much happened in each of the last seconds, then in
 	// each second as it ends. Needs `inspect` on `>`.
 	WatchSamples(context.Context, *v1.WatchSamplesRequest, AdminServiceWatchSamplesServerStream) error
-	// ListSessions lists the live sessions of this node. Needs `inspect` on `>`.
+	// ListSessions lists the live sessions of all nodes. Needs `inspect` on `>`.
 	ListSessions(context.Context, *v1.ListSessionsRequest) (*v1.ListSessionsResponse, error)
 	// GetSession shows all of one session: its subscriptions, how far each is, and
 	// where it is present. Needs `inspect` on `>`.

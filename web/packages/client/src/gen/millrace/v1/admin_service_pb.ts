@@ -2116,7 +2116,7 @@ export const AdminService: GenService<{
     output: typeof WatchSamplesResponseSchema;
   },
   /**
-   * ListSessions lists the live sessions of this node. Needs `inspect` on `>`.
+   * ListSessions lists the live sessions of all nodes. Needs `inspect` on `>`.
    *
    * @generated from rpc millrace.v1.AdminService.ListSessions
    */

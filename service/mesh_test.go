@@ -1,0 +1,157 @@
+package service_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"millrace.dev/engine"
+	"millrace.dev/engine/memory"
+	"millrace.dev/service"
+)
+
+// mesh is a network between nodes of this process. Each has channels of its own:
+// presence and calls need no shared ones.
+type mesh struct {
+	mu    sync.Mutex
+	lines map[string]*line // by node
+}
+
+// line is what connects one node. It implements [engine.Bus].
+type line struct {
+	mesh *mesh
+	name string
+
+	// Guarded by mesh.mu.
+	cut    bool     // what is said in either direction is lost
+	slow   bool     // what the node says comes later
+	late   []remark // that was said while it was slow
+	inbox  [][]byte
+	ring   chan struct{} // holds one token if something is in the inbox
+	stop   chan struct{}
+	hangUp func() // closes stop
+	ends   sync.WaitGroup
+}
+
+type remark struct {
+	to   string
+	data []byte
+}
+
+func newMesh() *mesh { return &mesh{lines: map[string]*line{}} }
+
+// start starts a node on the mesh, and returns its line.
+func (m *mesh) start(t *testing.T, config service.Config) (*node, *line) {
+	t.Helper()
+	l := &line{mesh: m, ring: make(chan struct{}, 1), stop: make(chan struct{})}
+	n := startOn(t, func(ctx context.Context, deliver engine.Deliver) (engine.Engine, error) {
+		e, err := memory.Open(memory.Options{})(ctx, deliver)
+		l.hangUp = sync.OnceFunc(func() { close(l.stop) })
+		return &meshEngine{e, l}, err
+	}, config)
+	synctest.Wait()
+	return n, l
+}
+
+// meshEngine is an engine that has a line.
+type meshEngine struct {
+	engine.Engine
+	line *line
+}
+
+// Bus implements [engine.Engine].
+func (e *meshEngine) Bus() engine.Bus { return e.line }
+
+// Close implements [engine.Engine].
+func (e *meshEngine) Close() error {
+	e.line.hangUp()
+	e.line.ends.Wait()
+	return e.Engine.Close()
+}
+
+// Join implements [engine.Bus].
+func (l *line) Join(node string, hear func([]byte)) error {
+	l.name = node
+	l.mesh.mu.Lock()
+	l.mesh.lines[node] = l
+	l.mesh.mu.Unlock()
+	l.ends.Go(func() {
+		for {
+			select {
+			case <-l.ring:
+			case <-l.stop:
+				return
+			}
+			for _, data := range l.take() {
+				hear(data)
+			}
+		}
+	})
+	return nil
+}
+
+func (l *line) take() [][]byte {
+	l.mesh.mu.Lock()
+	defer l.mesh.mu.Unlock()
+	all := l.inbox
+	l.inbox = nil
+	return all
+}
+
+// Tell implements [engine.Bus].
+func (l *line) Tell(node string, data []byte) error {
+	l.mesh.mu.Lock()
+	defer l.mesh.mu.Unlock()
+	if l.slow {
+		l.late = append(l.late, remark{node, data})
+		return nil
+	}
+	l.pass(remark{node, data})
+	return nil
+}
+
+// pass is called under the mesh's mu.
+func (l *line) pass(r remark) {
+	for name, other := range l.mesh.lines {
+		if other == l || l.cut || other.cut || r.to != "" && r.to != name {
+			continue
+		}
+		other.inbox = append(other.inbox, r.data)
+		select {
+		case other.ring <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// IsUp implements [engine.Bus].
+func (l *line) IsUp() bool { return true }
+
+// die loses all that the node says and is told from now on.
+func (l *line) die() {
+	l.mesh.mu.Lock()
+	defer l.mesh.mu.Unlock()
+	l.cut = true
+}
+
+// freeze keeps back what the node says, and thaw lets it go.
+func (l *line) freeze() {
+	l.mesh.mu.Lock()
+	defer l.mesh.mu.Unlock()
+	l.slow = true
+}
+
+func (l *line) thaw() {
+	l.mesh.mu.Lock()
+	defer l.mesh.mu.Unlock()
+	l.slow = false
+	for _, r := range l.late {
+		l.pass(r)
+	}
+	l.late = nil
+}
+
+// soon is the time in which nodes tell each other what has changed.
+const soon = time.Second
