@@ -26,6 +26,14 @@ help: ## List the targets
 run: ## Build and run the server on 127.0.0.1:8080
 	go run ./cmd/millrace serve --listen 127.0.0.1:8080
 
+.PHONY: demo
+demo: ## Show on 127.0.0.1:8080 what a client can do
+	go run ./cmd/millrace demo
+
+.PHONY: demo-site
+demo-site: npm-web ## Build the demo's site, from web/packages/demo into demo/site
+	npm run build --prefix web/packages/demo
+
 .PHONY: build
 build: ## Build the server into .tmp/bin/millrace
 	go build -o $(BIN)/millrace ./cmd/millrace

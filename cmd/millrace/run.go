@@ -47,7 +47,7 @@ func rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
-		serveCommand(), publishCommand(), subscribeCommand(), historyCommand(),
+		serveCommand(), demoCommand(), publishCommand(), subscribeCommand(), historyCommand(),
 		presenceCommand(), tokenCommand(), explainCommand(), configCommand(), versionCommand(),
 	)
 	return root

@@ -40,7 +40,7 @@ func runServe(command *cobra.Command, _ []string) error {
 	ctx, stop := signal.NotifyContext(command.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)() // a second signal ends the process at once
-	s, err := newServer(ctx, c.config, log)
+	s, err := newServer(ctx, c.config, log, c.engine(log))
 	if err != nil {
 		return err
 	}

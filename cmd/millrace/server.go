@@ -14,6 +14,7 @@ import (
 	"millrace.dev/adapters/httpapi"
 	"millrace.dev/adapters/sse"
 	"millrace.dev/adapters/ws"
+	"millrace.dev/engine"
 	"millrace.dev/service"
 )
 
@@ -36,9 +37,9 @@ type server struct {
 }
 
 // newServer assembles the server: the one place that knows every part.
-func newServer(ctx context.Context, c config, log *slog.Logger) (*server, error) {
+func newServer(ctx context.Context, c config, log *slog.Logger, start engine.Open) (*server, error) {
 	s := &server{config: c, log: log}
-	err := s.assemble(ctx)
+	err := s.assemble(ctx, start)
 	if err == nil {
 		err = s.listen(ctx)
 	}
@@ -48,7 +49,7 @@ func newServer(ctx context.Context, c config, log *slog.Logger) (*server, error)
 	return s, nil
 }
 
-func (s *server) assemble(ctx context.Context) (err error) {
+func (s *server) assemble(ctx context.Context, start engine.Open) (err error) {
 	c := s.config
 	if s.proxies, err = parseProxies(c.TrustedProxies); err != nil {
 		return err
@@ -60,7 +61,7 @@ func (s *server) assemble(ctx context.Context) (err error) {
 	if s.telemetry, err = newTelemetry(c, s.log); err != nil {
 		return err
 	}
-	s.service, err = service.New(ctx, c.engine(s.log), service.Config{
+	s.service, err = service.New(ctx, start, service.Config{
 		Version:       buildVersion().Version,
 		Authenticator: authenticator,
 		Rules:         c.serviceRules(),

@@ -86,6 +86,11 @@ var arrows = []arrow{
 		"a wire translates between its own framing and the service, and knows no other wire",
 	},
 	{
+		"demo/...",
+		[]string{"auth/...", "engine", "gen/...", "connectrpc.com/..."},
+		"the demo is an application: it knows the API, not how it is served",
+	},
+	{
 		"gen/...",
 		[]string{"gen/...", "connectrpc.com/...", "google.golang.org/protobuf/..."},
 		"generated code is a leaf: it holds messages and no decisions",
@@ -152,6 +157,8 @@ func TestAnImportAgainstTheArrowsIsNamed(t *testing.T) {
 		{"channel uses the service", "channel", module + "service", false},
 		{"ws uses its own sub-package", "adapters/ws", module + "adapters/ws/frame", true},
 		{"a wire checks credentials itself", "adapters/sse", module + "auth", false},
+		{"the demo calls the API", "demo", module + "gen/millrace/v1", true},
+		{"the demo uses the service", "demo", module + "service", false},
 		{"cmd uses all", "cmd/millrace", module + "adapters/ws", true},
 		{"e2e uses all", "e2e", module + "cmd/millrace", true},
 		{"a package without an arrow uses a wire", "internal/memhttp", module + "adapters/ws", false},
