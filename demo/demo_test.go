@@ -72,8 +72,15 @@ func open(t *testing.T) *stand {
 	return s
 }
 
-// ask sends a request, with a token if it is not empty.
-func (s *stand) ask(method, path, token, body string) *http.Response {
+// reply is an answer that was read.
+type reply struct {
+	status int
+	kind   string
+	body   []byte
+}
+
+// send sends a request, with a token if it is not empty.
+func (s *stand) send(method, path, token, body string) *http.Response {
 	s.t.Helper()
 	request, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(body))
 	if err != nil {
@@ -86,24 +93,37 @@ func (s *stand) ask(method, path, token, body string) *http.Response {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { response.Body.Close() }) //nolint:errcheck // it was read
 	return response
+}
+
+// ask sends a request and reads the answer.
+func (s *stand) ask(method, path, token, body string) reply {
+	s.t.Helper()
+	response := s.send(method, path, token, body)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return reply{response.StatusCode, response.Header.Get("Content-Type"), text}
 }
 
 // get asks for JSON.
 func (s *stand) get(method, path, token, body string, into any) {
 	s.t.Helper()
-	response := s.ask(method, path, token, body)
-	text, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		s.t.Fatalf("%s %s: %s: %s, %v", method, path, response.Status, text, err)
+	answer := s.ask(method, path, token, body)
+	if answer.status != http.StatusOK {
+		s.t.Fatalf("%s %s: %d: %s", method, path, answer.status, answer.body)
 	}
-	if err := json.Unmarshal(text, into); err != nil {
-		s.t.Fatalf("%s %s: %s: %v", method, path, text, err)
+	if err := json.Unmarshal(answer.body, into); err != nil {
+		s.t.Fatalf("%s %s: %s: %v", method, path, answer.body, err)
 	}
 }
 
-type visitor struct{ User, Token string }
+type visitor struct {
+	User  string `json:"user"`
+	Token string `json:"token"`
+}
 
 func (s *stand) enter(user string) (v visitor) {
 	s.t.Helper()
@@ -119,7 +139,7 @@ type stream struct {
 
 func (s *stand) stream(token, channel string) *stream {
 	s.t.Helper()
-	response := s.ask(http.MethodGet, "/events?channel="+channel, token, "")
+	response := s.send(http.MethodGet, "/events?channel="+channel, token, "")              //nolint:bodyclose // its close does
 	st := &stream{lines: make(chan string, 1000), close: func() { response.Body.Close() }} //nolint:errcheck // it may be cut
 	ended := make(chan struct{})
 	go func() {
@@ -186,8 +206,8 @@ func TestAVisitorHasANameAndKeepsIt(t *testing.T) {
 		t.Errorf("%v came back as %v", first, again)
 	}
 	for _, name := range []string{"Ada", "a.b", "user-1", "quiet-otter-42>"} {
-		if response := s.ask(http.MethodPost, "/demo/api/visitor", "", `{"user":"`+name+`"}`); response.StatusCode != http.StatusBadRequest {
-			t.Errorf("%q is taken for a name: %s", name, response.Status)
+		if response := s.ask(http.MethodPost, "/demo/api/visitor", "", `{"user":"`+name+`"}`); response.status != http.StatusBadRequest {
+			t.Errorf("%q is taken for a name: %d", name, response.status)
 		}
 	}
 }
@@ -196,13 +216,13 @@ func TestOnlyVisitorsBreakAnything(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for _, token := range []string{"", "nonsense"} {
-		if response := s.ask(http.MethodPost, "/demo/api/fault/restart", token, ""); response.StatusCode != http.StatusUnauthorized {
-			t.Errorf("with the token %q: %s", token, response.Status)
+		if response := s.ask(http.MethodPost, "/demo/api/fault/restart", token, ""); response.status != http.StatusUnauthorized {
+			t.Errorf("with the token %q: %d", token, response.status)
 		}
 	}
 	token := s.enter("").Token
-	if response := s.ask(http.MethodPost, "/demo/api/fault/earthquake", token, ""); response.StatusCode != http.StatusNotFound {
-		t.Errorf("an unknown fault: %s", response.Status)
+	if response := s.ask(http.MethodPost, "/demo/api/fault/earthquake", token, ""); response.status != http.StatusNotFound {
+		t.Errorf("an unknown fault: %d", response.status)
 	}
 	if len(s.restarts) > 0 {
 		t.Fatal("somebody restarted the server")
@@ -221,15 +241,17 @@ func TestAChangedRowIsPublishedAsItIs(t *testing.T) {
 		t.Errorf("published %s", line)
 	}
 	var answer struct {
-		Rows     []map[string]any
-		Position struct{ Offset int }
+		Rows     []map[string]any `json:"rows"`
+		Position struct {
+			Offset int `json:"offset"`
+		} `json:"position"`
 	}
 	s.get(http.MethodGet, "/demo/api/users", "", "", &answer)
 	if answer.Position.Offset != 1 || answer.Rows[0]["score"] != 7.0 {
 		t.Errorf("the table is %v", answer)
 	}
-	if response := s.ask(http.MethodPatch, "/demo/api/users/77", token, `{}`); response.StatusCode != http.StatusNotFound {
-		t.Errorf("a row that there is not: %s", response.Status)
+	if response := s.ask(http.MethodPatch, "/demo/api/users/77", token, `{}`); response.status != http.StatusNotFound {
+		t.Errorf("a row that there is not: %d", response.status)
 	}
 }
 
@@ -239,7 +261,9 @@ func TestAFaultHitsTheStreamsOfItsVisitorOnly(t *testing.T) {
 	one, two := s.enter(""), s.enter("")
 	mine, theirs := s.stream(one.Token, "demo.pulse"), s.stream(two.Token, "demo.pulse")
 	mine.await(t, "event: demo.pulse")
-	var hit struct{ Connections int }
+	var hit struct {
+		Connections int `json:"connections"`
+	}
 	s.get(http.MethodPost, "/demo/api/fault/freeze", one.Token, "", &hit)
 	if hit.Connections != 1 {
 		t.Errorf("%d connections are frozen", hit.Connections)
@@ -263,8 +287,8 @@ func TestTokensAreRefusedOnDemand(t *testing.T) {
 	s := open(t)
 	v, other := s.enter(""), s.enter("")
 	s.ask(http.MethodPost, "/demo/api/fault/deny", v.Token, "")
-	if response := s.ask(http.MethodPost, "/demo/api/visitor", "", `{"user":"`+v.User+`"}`); response.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("the token is not refused: %s", response.Status)
+	if response := s.ask(http.MethodPost, "/demo/api/visitor", "", `{"user":"`+v.User+`"}`); response.status != http.StatusServiceUnavailable {
+		t.Errorf("the token is not refused: %d", response.status)
 	}
 	s.enter(other.User)
 }
@@ -274,8 +298,8 @@ func TestTheSiteIsOnePage(t *testing.T) {
 	s := open(t)
 	for path, kind := range map[string]string{"/": "text/html", "/demo/": "text/html", "/demo/chat": "text/html", "/demo/app.js": "text/javascript", "/demo/app.css": "text/css"} {
 		response := s.ask(http.MethodGet, path, "", "")
-		if got := response.Header.Get("Content-Type"); response.StatusCode != http.StatusOK || !strings.HasPrefix(got, kind) {
-			t.Errorf("%s: %s, %s", path, response.Status, got)
+		if response.status != http.StatusOK || !strings.HasPrefix(response.kind, kind) {
+			t.Errorf("%s: %d, %s", path, response.status, response.kind)
 		}
 	}
 }

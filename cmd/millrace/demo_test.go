@@ -37,7 +37,9 @@ func TestTheDemoRestartsItsServerAndNothingIsMissed(t *testing.T) {
 	p := start(t, "demo", "--listen", "127.0.0.1:0")
 	p.stderr.await(t, 1, "shows what it can do on")
 	url := regexp.MustCompile(`http://[^/]+`).FindString(p.stderr.String())
-	var visitor struct{ Token string }
+	var visitor struct {
+		Token string `json:"token"`
+	}
 	if err := json.Unmarshal(post(t, url+"/demo/api/visitor", "", `{"user":"quiet-otter-42"}`), &visitor); err != nil {
 		t.Fatal(err)
 	}
