@@ -18,12 +18,14 @@ import (
 	"io"
 	mathrand "math/rand/v2"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
 
 	"connectrpc.com/connect/v2"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"millrace.dev/adapters/internal/browser"
 	"millrace.dev/adapters/internal/call"
@@ -110,9 +112,16 @@ func (s *stream) parse() error {
 	default:
 		return service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "format", "format: must be named or envelope")
 	}
-	recent, err := parseRecent(query.Get("recent"))
+	recent, err := parseNumber(query, "recent")
 	if err != nil {
 		return err
+	}
+	heartbeat, err := parseNumber(query, "heartbeat")
+	if err != nil {
+		return err
+	}
+	if heartbeat > 0 {
+		request.HeartbeatInterval = durationpb.New(time.Duration(heartbeat) * time.Millisecond)
 	}
 	names := query["channel"]
 	if len(names) == 0 {
@@ -126,13 +135,14 @@ func (s *stream) parse() error {
 	return s.resume(cmp.Or(last, query.Get("cursor")))
 }
 
-func parseRecent(text string) (uint32, error) {
+func parseNumber(query url.Values, name string) (uint32, error) {
+	text := query.Get(name)
 	if text == "" {
 		return 0, nil
 	}
 	n, err := strconv.ParseUint(text, 10, 32)
 	if err != nil {
-		return 0, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "recent", "recent: not a number")
+		return 0, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, name, "%s: not a number", name)
 	}
 	return uint32(n), nil
 }

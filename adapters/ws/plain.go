@@ -19,6 +19,7 @@ import (
 // a top-level `channel`; what else is about a channel names it with `for`.
 type plain struct {
 	*connection
+	answer func(frame []byte) error
 }
 
 // commandID is the client's number or text for a command, as it came. Clients

@@ -68,6 +68,10 @@ type handler struct {
 // ServeHTTP implements [http.Handler]. It returns when the connection is a
 // WebSocket; the session then belongs to the service's writer.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost {
+		h.post(w, r)
+		return
+	}
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		w.Header().Set("Upgrade", "websocket")
 		http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
@@ -114,7 +118,7 @@ func chooseWire(c *connection) wire {
 			return typedProto(c)
 		}
 	}
-	return &plain{connection: c}
+	return &plain{connection: c, answer: c.answer}
 }
 
 // connection is one WebSocket. It implements [service.Sink]: the session's writer

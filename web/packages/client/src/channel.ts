@@ -85,11 +85,14 @@ export interface Channel<T = unknown> {
   messages(options?: IterateOptions): AsyncGenerator<Message<T>, void, undefined>;
 }
 
+/** The answer of a type. */
+export type Answer<T extends Notice['type']> = Extract<Notice, { readonly type: T }>;
+
 /** What a channel needs of its client. */
 export interface ChannelHost {
   readonly prefix: string;
   dirty(): void;
-  ask(command: Command, signal?: AbortSignal): Promise<Notice>;
+  ask<T extends Notice['type']>(type: T, command: Command, signal?: AbortSignal): Promise<Answer<T>>;
   publish(name: string, data: unknown, options?: PublishOptions): Promise<Ack>;
 }
 
@@ -111,8 +114,7 @@ export function createChannel(subscription: Subscription, host: ChannelHost): Ch
     onError: subscription.errors.add,
     publish: (data, options) => host.publish(name, data, options),
     async history({ signal, ...options } = {}) {
-      const page = await host.ask({ type: 'history', channel: name, ...options }, signal);
-      if (page.type !== 'history') throw new TypeError(`${page.type} is no history`);
+      const page = await host.ask('history', { type: 'history', channel: name, ...options }, signal);
       return {
         messages: page.messages.map((delivery) => toMessage(delivery, host.prefix)),
         position: { offset: page.offset, epoch: page.epoch ?? '' },
@@ -151,8 +153,7 @@ function createPresence(subscription: Subscription, host: ChannelHost): Presence
       return undo;
     },
     async list({ signal, ...options } = {}) {
-      const page = await host.ask({ type: 'presence', channel: subscription.name, ...options }, signal);
-      if (page.type !== 'presence') throw new TypeError(`${page.type} is no list`);
+      const page = await host.ask('presence', { type: 'presence', channel: subscription.name, ...options }, signal);
       return { members: page.members ?? [], total: page.total, next: page.next };
     },
   };

@@ -1,10 +1,11 @@
-import { type Ack, type Channel, createChannel } from './channel.ts';
+import { type Ack, type Answer, type Channel, createChannel } from './channel.ts';
 import { type ConnectionOptions, type Snapshot as ConnectionSnapshot, createConnection } from './connection.ts';
-import { fromBody, RealtimeError } from './error.ts';
+import { RealtimeError } from './error.ts';
 import { createListeners, type Undo } from './listeners.ts';
 import { type Handler, type Message, toMessage } from './message.ts';
 import { type ChannelMap, type ChannelName, type DataOf, matches } from './names.ts';
 import { createRequests, type QueueOptions } from './requests.ts';
+import type { Channels } from './schema.ts';
 import { createSubscription, type Subscription } from './subscription.ts';
 import { onWake } from './wake.ts';
 import {
@@ -19,9 +20,11 @@ import {
 } from './wire.ts';
 
 /** Options of a client. Only `transports` is needed. */
-export interface ClientOptions extends ConnectionOptions {
+export interface ClientOptions<C extends ChannelMap = ChannelMap> extends ConnectionOptions {
   /** What waits while there is no connection. */
-  readonly queue?: QueueOptions;
+  readonly queue?: QueueOptions | undefined;
+  /** What is in which channel, from `defineChannels`. Data that does not fit is told to `onError` instead. */
+  readonly channels?: Channels<C>;
 }
 
 /** The client at one moment. A new object after each change. */
@@ -80,8 +83,9 @@ interface UntypedClient extends ClientBase {
 const crowded = 64 * 1024;
 
 /** Makes a client that is not connected. */
-export function createClient<C extends ChannelMap = ChannelMap>(options: ClientOptions): Client<C>;
+export function createClient<C extends ChannelMap = ChannelMap>(options: ClientOptions<C>): Client<C>;
 export function createClient(options: ClientOptions): UntypedClient {
+  const check = options.channels?.check ?? ((_, data) => data);
   const prefix = `${Math.random().toString(36).slice(2, 10)}${Date.now().toString(36)}-`;
   const subscriptions = new Map<string, Subscription>();
   const channels = new Map<string, Channel>();
@@ -104,7 +108,7 @@ export function createClient(options: ClientOptions): UntypedClient {
     opened() {
       for (const s of asked.values())
         if (s.state() === 'idle') connection.send({ type: 'unsubscribe', channel: s.name });
-      for (const s of subscriptions.values()) s.sync();
+      for (const s of subscriptions.values()) s.opened();
       requests.flush();
     },
     frame,
@@ -140,9 +144,11 @@ export function createClient(options: ClientOptions): UntypedClient {
     syncing = false;
     for (const s of subscriptions.values()) s.sync();
   }
-  function ask(command: Command, signal?: AbortSignal): Promise<Notice> {
+  async function ask<T extends Notice['type']>(type: T, command: Command, signal?: AbortSignal): Promise<Answer<T>> {
     sync();
-    return requests.ask(command, signal);
+    const answer = await requests.ask(command, signal);
+    if (answer.type !== type) throw new TypeError(`${answer.type} is no ${type}`);
+    return answer as Answer<T>;
   }
 
   function frame(f: Frame): void {
@@ -151,7 +157,13 @@ export function createClient(options: ClientOptions): UntypedClient {
   }
 
   function deliver(delivery: Delivery): void {
-    const message = toMessage(delivery, prefix);
+    let message = toMessage(delivery, prefix);
+    try {
+      message = { ...message, data: check(message.channel, message.data) };
+    } catch (error) {
+      errors.emit(error as RealtimeError);
+      return;
+    }
     const results = of(message.channel).map((s) => s.deliver(message));
     if (results.length === 0 || results.includes(true)) messages.emit(message);
   }
@@ -163,7 +175,7 @@ export function createClient(options: ClientOptions): UntypedClient {
       asked.delete(id);
       subscriber.notice(n);
     } else if (requests.answer(n)) return;
-    else if (n.type === 'error') refused(fromBody(n));
+    else if (n.type === 'error') refused(new RealtimeError(n));
     else if ('for' in n) for (const s of of(n.for)) s.notice(n);
   }
 
@@ -194,7 +206,8 @@ export function createClient(options: ClientOptions): UntypedClient {
     return handle;
   }
 
-  async function publish(name: string, data: unknown, how: PublishOptions = {}): Promise<Ack> {
+  async function publish(name: string, value: unknown, how: PublishOptions = {}): Promise<Ack> {
+    const data = check(name, value);
     const body =
       data instanceof Uint8Array ? { data: btoa(String.fromCharCode(...data)), encoding: 'base64' } : { data };
     const command = { type: 'publish', channel: name, ...body, ...how } as const;
@@ -205,9 +218,7 @@ export function createClient(options: ClientOptions): UntypedClient {
       return { messageId: undefined, position: undefined, duplicate: false };
     }
     const messageId = how.messageId ?? `${prefix}${number()}`;
-    const answer = await ask({ ...command, messageId });
-    if (answer.type !== 'published') throw new TypeError(`${answer.type} is no acknowledgement`);
-    const { offset, epoch = '', duplicate = false } = answer;
+    const { offset, epoch = '', duplicate = false } = await ask('published', { ...command, messageId });
     return { messageId, position: offset === undefined ? undefined : { offset, epoch }, duplicate };
   }
 
@@ -264,10 +275,6 @@ export function createClient(options: ClientOptions): UntypedClient {
     subscribe: (name, handler) => channel(name).subscribe(handler),
     publish,
     send: (name, data) => void publish(name, data).catch(errors.emit),
-    async positions(names, signal) {
-      const answer = await ask({ type: 'positions', channels: names }, signal);
-      if (answer.type !== 'positions') throw new TypeError(`${answer.type} has no positions`);
-      return answer;
-    },
+    positions: (names, signal) => ask('positions', { type: 'positions', channels: names }, signal),
   };
 }

@@ -1,21 +1,21 @@
-import { RealtimeError } from './error.ts';
+import { lost, RealtimeError } from './error.ts';
 import { createHeartbeat, type Heartbeat, type HeartbeatOptions } from './heartbeat.ts';
 import { backoff, type ReconnectPolicy } from './retry.ts';
 import { after, type ConnectionEvent, type ConnectionState } from './states.ts';
 import type { Link, LinkContext, LinkEvents, Transport } from './transport.ts';
-import { type Frame, isDelivery, type Numbered } from './wire.ts';
+import { type Frame, isDelivery, type Notice, type Numbered } from './wire.ts';
 
 /** How the connection is kept. */
 export interface ConnectionOptions {
   /** Ways to the server, best first. A way that does not open makes way for the next at once; one that worked is tried first. */
   readonly transports: readonly Transport[];
   /**
-   * Token, or a function that gets one; it is asked before each attempt. `refresh` is true when the attempt before did not
-   * open or its token was refused: do not answer from a cache then.
+   * Token, or a function that gets one. It is asked before each attempt, and again before a token expires. `refresh` is true then, and when
+   * the attempt before did not open or its token was refused: do not answer from a cache.
    */
-  readonly token?: string | ((request: { readonly refresh: boolean }) => string | Promise<string>);
+  readonly token?: string | ((request: { readonly refresh: boolean }) => string | Promise<string>) | undefined;
   /** Default: {@link backoff}. */
-  readonly reconnect?: ReconnectPolicy;
+  readonly reconnect?: ReconnectPolicy | undefined;
   readonly heartbeat?: HeartbeatOptions;
   /** How long opening may take, in milliseconds. Default 10 s. */
   readonly connectTimeout?: number;
@@ -39,6 +39,7 @@ export interface Snapshot {
 /** What a connection tells. */
 export interface ConnectionEvents {
   subscriptions(): LinkContext['subscriptions'];
+  /** There is a new link. What was sent on an earlier one may not have arrived. */
   opened(): void;
   frame(frame: Frame): void;
   lost(error: RealtimeError): void;
@@ -58,14 +59,23 @@ export interface Connection {
   buffered(): number;
 }
 
+/** One try to have a link, and the link once it is there. Its events count while it is `current` or `coming`. */
+interface Attempt {
+  link?: Link;
+}
+
+/** The longest time that a timer takes. */
+const longestTimer = 2 ** 31 - 1;
+
 /** Makes a connection that is not there yet. */
 export function createConnection(options: ConnectionOptions, events: ConnectionEvents): Connection {
   const { transports, token, reconnect = backoff(), connectTimeout = 10_000, stableAfter = 5000 } = options;
   let snapshot: Snapshot = { state: 'disconnected', transport: '', attempt: 0, retryAt: 0, error: undefined };
-  let link: Link | undefined;
+  let current: Attempt | undefined; // has the link that is in use
+  let coming: Attempt | undefined; // opens one; it takes the place of the current one, if there is such
   let heartbeat: Heartbeat | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let current = 0; // number of the link whose events count
+  let renewal: ReturnType<typeof setTimeout> | undefined;
   let preferred = 0; // transport to begin with
   let tried = 0; // transports that failed since one was open
   let session: string | undefined;
@@ -77,71 +87,119 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
     events.changed();
   }
 
-  async function open(): Promise<void> {
-    drop();
-    const number = current;
-    const transport = transports[preferred];
-    if (!transport) return;
-    move('connect', { transport: transport.name, retryAt: 0 });
-    timer = setTimeout(
-      () => fail(new RealtimeError({ reason: 'CONNECTION_LOST', message: 'opening took too long' })),
-      connectTimeout,
-    );
-    let bearer: string | undefined;
-    try {
-      bearer = typeof token === 'function' ? await token({ refresh }) : token;
-    } catch (cause) {
-      if (number === current) fail(new RealtimeError({ reason: 'TOKEN_FAILED' }, cause));
-      return;
-    }
-    if (number !== current) return;
-    link = transport.open({ token: bearer, session, subscriptions: events.subscriptions() }, eventsOf(number));
+  async function bearer(fresh: boolean): Promise<string | undefined> {
+    return typeof token === 'function' ? await token({ refresh: fresh }) : token;
   }
 
-  /** The events of a link count until the next one is opened, or nobody wants it. */
-  function eventsOf(number: number): LinkEvents {
-    const only =
-      <A extends readonly unknown[]>(run: (...values: A) => void) =>
-      (...values: A): void => {
-        if (number === current) run(...values);
-      };
+  /** Opens a link. One that is in use stays so until then. */
+  async function open(): Promise<void> {
+    const attempt: Attempt = {};
+    const transport = transports[preferred];
+    if (!transport) return;
+    coming?.link?.close(false);
+    coming = attempt;
+    if (!current) move('connect', { transport: transport.name, retryAt: 0 });
+    clearTimeout(timer);
+    timer = setTimeout(() => ended(attempt, lost('opening took too long')), connectTimeout);
+    try {
+      const bearing = await bearer(refresh);
+      if (attempt !== coming) return;
+      attempt.link = transport.open(
+        { token: bearing, session, subscriptions: events.subscriptions() },
+        eventsOf(attempt),
+      );
+    } catch (cause) {
+      ended(attempt, new RealtimeError({ reason: 'TOKEN_FAILED' }, cause));
+    }
+  }
+
+  function eventsOf(attempt: Attempt): LinkEvents {
+    const counts = (): boolean => attempt === current || attempt === coming;
     return {
-      opened: only(opened),
-      frame: only((frame: Frame) => {
+      opened() {
+        if (attempt === coming) opened(attempt);
+      },
+      frame(frame) {
+        if (!counts()) return;
         heartbeat?.heard();
-        if (!isDelivery(frame) && frame.type === 'hello') session = frame.sessionToken ?? session;
-        else events.frame(frame);
-      }),
-      alive: only(() => heartbeat?.heard()),
-      closed: only(fail),
+        if (isDelivery(frame)) events.frame(frame);
+        else notice(frame, attempt);
+      },
+      alive() {
+        if (counts()) heartbeat?.heard();
+      },
+      closed: (error) => ended(attempt, error),
     };
   }
 
-  function opened(): void {
+  /** Takes what is about the connection itself. */
+  function notice(n: Notice, attempt: Attempt): void {
+    if (n.type === 'hello') session = n.sessionToken ?? session;
+    else if (n.type === 'draining') {
+      clearTimeout(timer);
+      timer = setTimeout(open, n.retryAfter);
+      return;
+    } else if (n.type !== 'auth') {
+      events.frame(n);
+      return;
+    }
+    if (n.expires && typeof token === 'function') renewBefore(n.expires, attempt);
+  }
+
+  /** Gives the session a new token in time. Should that fail, the server ends it, and the next attempt gets a new one. */
+  function renewBefore(expires: number, attempt: Attempt): void {
+    clearTimeout(renewal);
+    renewal = setTimeout(
+      async () => {
+        const fresh = await bearer(true).catch(() => undefined);
+        if (fresh && attempt === current) attempt.link?.send({ type: 'auth', id: 0, token: fresh });
+      },
+      Math.min(Math.max((expires - Date.now()) * 0.8, 1000), longestTimer),
+    );
+  }
+
+  function opened(attempt: Attempt): void {
+    current?.link?.close(false);
+    current = attempt;
+    coming = undefined;
     clearTimeout(timer);
     timer = setTimeout(() => move('opened', { attempt: 0 }), stableAfter);
     tried = 0;
     refresh = refused = false;
+    heartbeat?.stop();
     heartbeat = createHeartbeat(
       options.heartbeat ?? {},
-      () => link?.send({ type: 'ping' }),
-      () => fail(new RealtimeError({ reason: 'CONNECTION_LOST', message: 'the server is silent' })),
+      () => current?.link?.send({ type: 'ping' }),
+      () => fail(lost('the server is silent')),
     );
     move('opened', { error: undefined });
     events.opened();
   }
 
-  /** Lets go of the link and of whatever was planned. */
+  /** Lets go of links and of whatever was planned. */
   function drop(leave = false): void {
-    current++;
+    const links = [current?.link, coming?.link];
+    current = coming = undefined;
     clearTimeout(timer);
+    clearTimeout(renewal);
     heartbeat?.stop();
-    link?.close(leave);
-    link = heartbeat = undefined;
+    heartbeat = undefined;
+    for (const link of links) link?.close(leave);
+  }
+
+  function ended(attempt: Attempt, error: RealtimeError): void {
+    if (attempt !== current && attempt !== coming) return;
+    if (!current || !coming) fail(error);
+    else if (attempt === current)
+      current = undefined; // the coming one takes its place
+    else {
+      coming = undefined; // the current one is as good as before, until the server ends it
+      attempt.link?.close(false);
+    }
   }
 
   function fail(error: RealtimeError): void {
-    const wasOpen = snapshot.state === 'connected';
+    const wasOpen = current !== undefined;
     drop();
     const { reason } = error;
     const unauthenticated = reason === 'UNAUTHENTICATED';
@@ -185,7 +243,7 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
       drop(true);
       session = undefined;
       move('disconnect', { retryAt: 0, attempt: 0, error: undefined });
-      events.lost(new RealtimeError({ reason: 'CONNECTION_LOST', message: 'disconnected' }));
+      events.lost(lost('disconnected'));
     },
     wake() {
       const { state, retryAt, error } = snapshot;
@@ -193,10 +251,11 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
       else heartbeat?.probe();
     },
     send(command) {
-      if (!link || snapshot.state !== 'connected') return false;
-      link.send(command);
+      // While another link is being opened, what is new waits for it: this one's answers may not come.
+      if (!current || coming) return false;
+      current.link?.send(command);
       return true;
     },
-    buffered: () => link?.buffered ?? 0,
+    buffered: () => current?.link?.buffered ?? 0,
   };
 }

@@ -1,32 +1,28 @@
 import type { ErrorBody, Position } from './wire.ts';
 
-/** Why the server refuses or ends something (docs/PROTOCOL.md, "Reasons"), in the order of their close codes from 4001. */
-const reasons = [
-  'INVALID_REQUEST',
-  'INVALID_CHANNEL',
-  'INVALID_JSON',
-  'TOO_LARGE',
-  'TOO_MANY',
-  'UNAUTHENTICATED',
-  'FORBIDDEN',
-  'RATE_LIMITED',
-  'SLOW_CONSUMER',
-  'DRAINING',
-  'SESSION_NOT_FOUND',
-  'NOT_ENABLED',
-  'POSITION_MISMATCH',
-  'ID_REUSED',
-  'INVALID_CURSOR',
-  'GAP',
-  'DISCONNECTED',
-  'SEQUENCE_MISMATCH',
-  'EXPIRED',
-  'INTERNAL',
-  'UNAVAILABLE',
-] as const;
-
-/** A reason of the server. */
-export type ServerReason = (typeof reasons)[number];
+/** Why the server refuses or ends something (docs/PROTOCOL.md, "Reasons"). */
+export type ServerReason =
+  | 'INVALID_REQUEST'
+  | 'INVALID_CHANNEL'
+  | 'INVALID_JSON'
+  | 'TOO_LARGE'
+  | 'TOO_MANY'
+  | 'UNAUTHENTICATED'
+  | 'FORBIDDEN'
+  | 'RATE_LIMITED'
+  | 'SLOW_CONSUMER'
+  | 'DRAINING'
+  | 'SESSION_NOT_FOUND'
+  | 'NOT_ENABLED'
+  | 'POSITION_MISMATCH'
+  | 'ID_REUSED'
+  | 'INVALID_CURSOR'
+  | 'GAP'
+  | 'DISCONNECTED'
+  | 'SEQUENCE_MISMATCH'
+  | 'EXPIRED'
+  | 'INTERNAL'
+  | 'UNAVAILABLE';
 
 /** A reason of this client. */
 export type ClientReason =
@@ -41,13 +37,16 @@ export type ClientReason =
   /** The token function failed. */
   | 'TOKEN_FAILED'
   /** A loop fell too far behind. */
-  | 'TOO_SLOW';
+  | 'TOO_SLOW'
+  /** Data does not fit the schema of its channel. */
+  | 'INVALID_DATA';
 
 /** The one table of what is not tried again: with the same request, or without asking somebody, it would fail again. */
-const final: ReadonlySet<string> = new Set<ServerReason>([
+const final: readonly string[] = [
   'INVALID_REQUEST',
   'INVALID_CHANNEL',
   'INVALID_JSON',
+  'INVALID_DATA',
   'TOO_LARGE',
   'TOO_MANY',
   'FORBIDDEN',
@@ -56,55 +55,49 @@ const final: ReadonlySet<string> = new Set<ServerReason>([
   'ID_REUSED',
   'DISCONNECTED',
   'SEQUENCE_MISMATCH',
-]);
+] satisfies readonly (ServerReason | ClientReason)[];
 
 /** What is tried again at once, because nothing is wrong with the server. */
-const immediate: ReadonlySet<string> = new Set<ServerReason>(['SLOW_CONSUMER', 'SESSION_NOT_FOUND', 'EXPIRED']);
+const immediate: readonly string[] = [
+  'SLOW_CONSUMER',
+  'SESSION_NOT_FOUND',
+  'EXPIRED',
+] satisfies readonly ServerReason[];
 
 /** Every error of this package. Switch on `reason`. */
 export class RealtimeError extends Error {
-  override readonly name = 'RealtimeError';
-  readonly reason: ServerReason | ClientReason | (string & {});
+  declare readonly reason: ServerReason | ClientReason | (string & {});
   /** The channel that it is about. */
-  readonly channel: string | undefined;
+  declare readonly channel: string | undefined;
   /** Whether trying again can help. */
-  readonly retryable: boolean;
+  declare readonly retryable: boolean;
   /** When to try again, in milliseconds, if the server or the reason says so. */
-  readonly retryAfter: number | undefined;
+  declare readonly retryAfter: number | undefined;
   /** The field that was refused. */
-  readonly field: string | undefined;
+  declare readonly field: string | undefined;
   /** The limit that was passed. */
-  readonly limit: number | undefined;
+  declare readonly limit: number | undefined;
   /** Where the channel is, for POSITION_MISMATCH. */
-  readonly position: Position | undefined;
-
+  declare readonly position: Position | undefined;
   /** As it was sent. */
-  readonly body: ErrorBody;
+  declare readonly body: ErrorBody;
 
-  constructor(body: ErrorBody & { readonly reason: ServerReason | ClientReason | (string & {}) }, cause?: unknown) {
-    super(body.message || body.reason, { cause });
-    this.body = body;
-    this.reason = body.reason;
-    this.channel = body.for;
-    this.retryable = !final.has(body.reason);
-    this.retryAfter = body.retryAfter ?? (immediate.has(body.reason) ? 0 : undefined);
-    this.field = body.field;
-    this.limit = body.limit;
-    this.position = body.position;
+  constructor(body: ErrorBody, cause?: unknown) {
+    const { message, for: channel, ...fields } = body;
+    const reason = body.reason || 'INTERNAL';
+    super(message || reason, { cause });
+    Object.assign(this, fields, {
+      name: 'RealtimeError',
+      body,
+      reason,
+      channel,
+      retryable: !final.includes(reason),
+      retryAfter: body.retryAfter ?? (immediate.includes(reason) ? 0 : undefined),
+    });
   }
 }
 
-/** The error that the server sent. */
-export function fromBody(body: ErrorBody): RealtimeError {
-  return new RealtimeError({ ...body, reason: body.reason || 'INTERNAL' });
-}
-
-/** The reason of a WebSocket close code, if it is one of the server's. */
-export function reasonOfClose(code: number): ServerReason | undefined {
-  return reasons[code - 4001];
-}
-
-/** The reason that has a number in `millrace.v1.ErrorReason`'s JSON form, without its prefix. */
-export function reasonOfProto(name: unknown): string {
-  return String(name ?? 'INTERNAL').replace('ERROR_REASON_', '');
+/** The error of a connection that ended, or could not be made. */
+export function lost(message: string, cause?: unknown): RealtimeError {
+  return new RealtimeError({ reason: 'CONNECTION_LOST', message }, cause);
 }

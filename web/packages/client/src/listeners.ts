@@ -1,6 +1,13 @@
 /** Undoes what returned it. Calling it again does nothing. */
 export type Undo = () => void;
 
+/** One undo for several. */
+export function together(...undo: readonly Undo[]): Undo {
+  return () => {
+    for (const each of undo) each();
+  };
+}
+
 /** Those who want to know of something. */
 export interface Listeners<A extends readonly unknown[]> {
   readonly size: number;

@@ -1,4 +1,4 @@
-import { fromBody, RealtimeError } from './error.ts';
+import { RealtimeError } from './error.ts';
 import type { Command, Notice, Numbered } from './wire.ts';
 
 /** What waits for a connection, or for an answer. */
@@ -68,7 +68,7 @@ export function createRequests(
       }),
     answer(notice) {
       const entry = notice.id === undefined ? undefined : entries.get(notice.id);
-      entry?.settle(notice.type === 'error' ? fromBody(notice) : notice);
+      entry?.settle(notice.type === 'error' ? new RealtimeError(notice) : notice);
       return entry !== undefined;
     },
     flush() {

@@ -1,4 +1,4 @@
-import { fromBody, type RealtimeError } from './error.ts';
+import { RealtimeError } from './error.ts';
 import { createListeners, type Listeners } from './listeners.ts';
 import type { Handler, Message } from './message.ts';
 import { createRoster, type Roster } from './presence.ts';
@@ -46,6 +46,8 @@ export interface Subscription {
   sync(): void;
   /** What to ask on a new link. */
   resume(): SubscribeCommand | undefined;
+  /** There is a new link, which was asked that. */
+  opened(): void;
   /** Says goodbye, until the next link. */
   leave(): void;
   /** The link is gone. */
@@ -93,7 +95,7 @@ export function createSubscription(
   }
 
   function fail(body: ErrorBody): void {
-    const error = fromBody({ ...body, for: name });
+    const error = new RealtimeError({ ...body, for: name });
     state = 'failed';
     if (error.reason === 'GAP' || error.reason === 'INVALID_CURSOR') position = undefined;
     errors.emit(error);
@@ -112,8 +114,7 @@ export function createSubscription(
       if (send(command())) return;
       state = 'idle';
     } else if (state === 'subscribed' && watched !== watchers.size > 0) {
-      send({ type: 'unsubscribe', channel: name });
-      send(command());
+      if (send({ type: 'unsubscribe', channel: name })) send(command());
     }
   }
 
@@ -123,6 +124,11 @@ export function createSubscription(
       ? send({ type: entered ? 'update' : 'enter', channel: name, data: presence.data })
       : send({ type: 'leave', channel: name });
     if (done) entered = presence;
+  }
+
+  function sync(): void {
+    syncMessages();
+    syncPresence();
   }
 
   function confirmed(notice: Extract<Notice, { type: 'subscribed' }>): void {
@@ -155,11 +161,12 @@ export function createSubscription(
       presence = as;
       dirty();
     },
-    sync() {
-      syncMessages();
-      syncPresence();
-    },
+    sync,
     resume: () => (wanted() ? command() : undefined),
+    opened() {
+      entered = undefined;
+      sync();
+    },
     leave() {
       if (entered) send({ type: 'leave', channel: name });
     },
@@ -170,7 +177,7 @@ export function createSubscription(
     deliver(message) {
       const { channel, position: at } = message;
       if (at) {
-        const last = seen.get(channel);
+        const last = seen.get(channel) ?? (isPattern ? undefined : position);
         if (last && last.epoch === at.epoch && at.offset <= last.offset) return false;
         seen.set(channel, at);
         if (!isPattern) position = at;
@@ -188,13 +195,9 @@ export function createSubscription(
         if (notice.for !== name) seen.set(notice.for, at);
         for (const [channel, further] of Object.entries(notice.seen ?? {})) seen.set(channel, further);
       } else if (notice.type === 'gap') {
-        move(notice.for, notice.position);
-        gaps.emit({
-          channel: notice.for,
-          reason: notice.reason,
-          requested: notice.requested,
-          position: notice.position,
-        });
+        const { for: channel, reason, requested, position: at } = notice;
+        move(channel, at);
+        gaps.emit({ channel, reason, requested, position: at });
       } else if (notice.type === 'presence' && roster.apply(notice)) watchers.emit();
     },
   };

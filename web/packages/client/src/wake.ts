@@ -8,12 +8,11 @@ const moments = ['online', 'offline', 'pageshow', 'resume', 'visibilitychange'];
  */
 export function onWake(wake: () => void): Undo {
   if (typeof document === 'undefined') return () => {};
+  const stop = new AbortController();
   const listen = () => {
     if (document.visibilityState !== 'hidden') wake();
   };
-  const targets = [globalThis, document];
-  for (const target of targets) for (const name of moments) target.addEventListener(name, listen);
-  return () => {
-    for (const target of targets) for (const name of moments) target.removeEventListener(name, listen);
-  };
+  for (const target of [globalThis, document])
+    for (const name of moments) target.addEventListener(name, listen, { signal: stop.signal });
+  return () => stop.abort();
 }

@@ -77,6 +77,7 @@ export type Command =
     }
   | { readonly type: 'presence'; readonly channel: string; readonly limit?: number; readonly page?: string }
   | { readonly type: 'positions'; readonly channels: readonly string[] }
+  | { readonly type: 'auth'; readonly token: string }
   | { readonly type: 'hello' | 'ping' };
 
 /** A command with the number by which its answer is known. One without is not answered, unless it is refused. */
@@ -167,7 +168,10 @@ export type Notice = { readonly id?: number | undefined } & (
       readonly session?: string | undefined;
       readonly sessionToken?: string | undefined;
       readonly user?: string | undefined;
+      readonly expires?: number | undefined;
     }
+  | { readonly type: 'auth'; readonly expires?: number | undefined }
+  | { readonly type: 'draining'; readonly retryAfter?: number | undefined }
   | {
       readonly type: 'gap';
       readonly for: string;
@@ -196,13 +200,18 @@ export function isDelivery(frame: Frame): frame is Delivery {
 
 /** Reads a frame; what is not a JSON object with a `channel` or a `type` is none. */
 export function parseFrame(text: string): Frame | undefined {
-  let value: unknown;
+  const value = parseRecord(text);
+  return isFrame(value) ? value : undefined;
+}
+
+/** Reads a JSON object; what is none is `undefined`. */
+export function parseRecord(text: string): Record<string, unknown> | undefined {
   try {
-    value = JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    return isRecord(value) ? value : undefined;
   } catch {
     return undefined;
   }
-  return isFrame(value) ? value : undefined;
 }
 
 /** Trusts the server with the fields of a frame, once it is known to be one. */

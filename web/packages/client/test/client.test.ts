@@ -501,3 +501,87 @@ describe('presence', () => {
     ]);
   });
 });
+
+describe('a server that drains', () => {
+  it('is left for a new link that is opened first, and nothing is missed or doubled', async () => {
+    const client = await connected();
+    const got: unknown[] = [];
+    const states: string[] = [];
+    client.subscribe('chat', (data) => got.push(data));
+    client.channel('chat').presence.enter('me');
+    await settle();
+    confirm(transport.link(), 'chat', 4);
+    client.onChange(() => states.push(client.getSnapshot().state));
+    const old = transport.link();
+    old.send(message('chat', 5), { type: 'draining', retryAfter: 200 });
+    await vi.advanceTimersByTimeAsync(200);
+    expect(transport.links).toHaveLength(2);
+    old.send(message('chat', 6));
+    client.send('chat', 'waits for the new link');
+    expect(old.of('publish')).toHaveLength(0);
+    transport.link().open();
+    expect(old.closed).toBe('abandoned');
+    expect(transport.link().of('subscribe')[0]?.since).toEqual({ offset: 5, epoch: 'e' });
+    expect(transport.link().sent.map((c) => c.type)).toEqual(['subscribe', 'enter', 'publish']);
+    confirm(transport.link(), 'chat', 7, true);
+    transport.link().send(message('chat', 6), message('chat', 7));
+    expect(got).toEqual([5, 6, 7]);
+    expect(new Set(states)).toEqual(new Set(['connected']));
+  });
+
+  it('is kept while no other takes the link', async () => {
+    const client = await connected();
+    const old = transport.link();
+    old.send({ type: 'draining', retryAfter: 0 });
+    await settle();
+    transport.link().drop('DRAINING', 1000);
+    expect(client.getSnapshot().state).toBe('connected');
+    client.send('chat', 1);
+    expect(old.of('publish')).toHaveLength(1);
+    old.drop('DRAINING', 700);
+    expect(client.getSnapshot().retryAt - Date.now()).toBe(700);
+  });
+
+  it('may end the old link before the new one is open', async () => {
+    const client = await connected();
+    const old = transport.link();
+    old.send({ type: 'draining', retryAfter: 0 });
+    await settle();
+    old.drop('DISCONNECTED');
+    expect(client.getSnapshot().state).toBe('connected');
+    transport.link().open();
+    client.send('chat', 1);
+    expect(transport.link().of('publish')).toHaveLength(1);
+    expect(transport.links).toHaveLength(2);
+  });
+});
+
+describe('a token that expires', () => {
+  it('is renewed in time, on the same link', async () => {
+    const token = vi.fn(async ({ refresh }: { refresh: boolean }) => (refresh ? 'new' : 'old'));
+    const client = await connected({ token });
+    transport.link().send({ type: 'auth', expires: Date.now() + 20_000 });
+    await vi.advanceTimersByTimeAsync(15_900);
+    expect(token).toHaveBeenCalledTimes(1);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(transport.link().sent.filter((c) => c.type === 'auth')).toMatchObject([{ token: 'new' }]);
+    expect(transport.links).toHaveLength(1);
+    expect(client.getSnapshot().state).toBe('connected');
+  });
+});
+
+describe('the state table', () => {
+  it('is that of PROTOCOL.md', async () => {
+    const { readFileSync } = await import('node:fs');
+    const { after } = await import('../src/states.ts');
+    const text = readFileSync(new URL('../PROTOCOL.md', import.meta.url), 'utf8');
+    const events = ['connect', 'disconnect', 'opened', 'lost', 'refused'] as const;
+    const rows = [...text.matchAll(/^\| \*\*(\w+)\*\* +\|(.*)\|$/gm)];
+    expect(rows).toHaveLength(5);
+    for (const [, state, cells = ''] of rows)
+      cells.split('|').forEach((cell, i) => {
+        const event = events[i];
+        if (event) expect(after(state as Parameters<typeof after>[0], event)).toBe(cell.trim().split(' ')[0]);
+      });
+  });
+});

@@ -1,7 +1,7 @@
 import type { QueryClient } from '@tanstack/react-query';
 import type { Client } from '../client.ts';
 import { oncePerFrame } from '../frames.ts';
-import type { Undo } from '../listeners.ts';
+import { together, type Undo } from '../listeners.ts';
 import { eventOf, type StreamEvent } from './events.ts';
 import { type CacheUpdateStrategy, channelOf } from './strategies.ts';
 import { StreamQueryCacheUpdater } from './updater.ts';
@@ -43,9 +43,7 @@ export function bindQueryClient(
       }),
     );
   }
-  return () => {
-    for (const each of undo) each();
-  };
+  return together(...undo);
 }
 
 function keyOf(strategy: CacheUpdateStrategy): readonly unknown[] {

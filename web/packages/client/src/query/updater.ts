@@ -105,23 +105,19 @@ function applyKeys(queryClient: QueryClient, strategy: KeyStrategy, event: Strea
   const id = event.id ?? idOf(event.data, 'id');
   const list = strategy.getListQueryKey();
   const reload = (queryKey: QueryKey): void => void queryClient.invalidateQueries({ queryKey });
-  if (event.type === 'invalidate' || strategy.shouldInvalidate?.(event)) {
-    if (id !== undefined) reload(strategy.getQueryKey(id));
+  const detail = strategy.getQueryKey(id);
+  if (id === undefined || event.type === 'invalidate' || strategy.shouldInvalidate?.(event)) {
+    if (id !== undefined) reload(detail);
     reload(list);
     return;
   }
-  if (id === undefined) {
-    reload(list);
-    return;
-  }
-  if (event.type === 'delete') queryClient.removeQueries({ queryKey: strategy.getQueryKey(id) });
-  else
-    queryClient.setQueryData(strategy.getQueryKey(id), (old: unknown) => (old === undefined ? undefined : merged(old)));
-  const lists = queryClient.getQueriesData({ queryKey: list });
-  for (const [queryKey, cached] of lists) {
-    const after = changeItem(cached, id, 'id', event.type === 'delete' ? () => undefined : merged);
+  const isDeleted = event.type === 'delete';
+  if (isDeleted) queryClient.removeQueries({ queryKey: detail });
+  else queryClient.setQueryData(detail, (old: unknown) => old && merged(old));
+  for (const [queryKey, cached] of queryClient.getQueriesData({ queryKey: list })) {
+    const after = changeItem(cached, id, 'id', isDeleted ? () => undefined : merged);
     if (after !== cached) queryClient.setQueryData(queryKey, after);
-    else if (event.type !== 'delete') reload(queryKey); // it may belong there, and only the server knows where
+    else if (!isDeleted) reload(queryKey); // it may belong there, and only the server knows where
   }
 
   function merged(old: unknown): unknown {

@@ -9,8 +9,8 @@ import { websocket } from '../transports/websocket.ts';
 /** How a provider connects. It may be written in place: another object with the same content changes nothing. */
 export interface RealtimeConfig {
   /**
-   * The wire. Default `websocket`. `auto` is a WebSocket, or Server-Sent Events from `/events` of the same host where a WebSocket
-   * does not pass.
+   * The wire. Default `websocket`. `auto` is a WebSocket, or where that does not pass Server-Sent Events, from the same URL with
+   * `/events` for `/ws`.
    */
   readonly type?: 'websocket' | 'sse' | 'auto' | undefined;
   /** Absolute, or of the page's own origin. Default `/ws`, for `sse` `/events`. */
@@ -37,12 +37,10 @@ export interface RealtimeConfig {
 
 /** The options of a client for a config; `current` is what it is later, for what may change. */
 export function clientOptions(config: RealtimeConfig, current: () => RealtimeConfig): ClientOptions {
-  const { reconnect, queue, token } = config;
   return {
+    ...config,
     transports: transportsOf(config),
-    ...(reconnect && { reconnect }),
-    ...(queue && { queue }),
-    ...(token !== undefined && {
+    ...(config.token !== undefined && {
       token: (request) => {
         const { token: now = '' } = current();
         return typeof now === 'function' ? now(request) : now;
@@ -51,14 +49,13 @@ export function clientOptions(config: RealtimeConfig, current: () => RealtimeCon
   };
 }
 
-function transportsOf({ type, url, transports }: RealtimeConfig): readonly Transport[] {
+function transportsOf({
+  type,
+  url = type === 'sse' ? '/events' : '/ws',
+  transports,
+}: RealtimeConfig): readonly Transport[] {
   if (transports) return transports;
-  if (type === 'sse') return [sse(url ?? '/events')];
-  const socket = websocket(url ?? '/ws');
-  return type === 'auto' ? [socket, sse(eventsBeside(url))] : [socket];
-}
-
-/** `/events` of the host of a WebSocket. */
-function eventsBeside(url = ''): string {
-  return `${/^\w+:\/\/[^/]+/.exec(url)?.[0].replace(/^ws/, 'http') ?? ''}/events`;
+  if (type === 'sse') return [sse(url)];
+  const socket = websocket(url);
+  return type === 'auto' ? [socket, sse(url.replace(/^ws/, 'http').replace(/\/ws(\/.*)?$/, '/events'))] : [socket];
 }

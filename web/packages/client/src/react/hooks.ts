@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useMemo, useState } from 'react';
 import type { Ack } from '../channel.ts';
 import type { RealtimeError } from '../error.ts';
-import type { Undo } from '../listeners.ts';
+import { together, type Undo } from '../listeners.ts';
 import type { Handler, Message } from '../message.ts';
 import type { Member } from '../presence.ts';
 import type { Gap } from '../subscription.ts';
@@ -35,9 +35,7 @@ function useListen(name: string | null, options: ChannelHookOptions): Listen {
         channel.onGap((gap) => latest.current.onGap?.(gap)),
         channel.onError((error) => latest.current.onError?.(error)),
       ];
-      return () => {
-        for (const each of undo) each();
-      };
+      return together(...undo);
     },
     [client, name, latest],
   );

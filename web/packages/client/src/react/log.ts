@@ -1,5 +1,5 @@
 import type { Client } from '../client.ts';
-import type { Undo } from '../listeners.ts';
+import { together, type Undo } from '../listeners.ts';
 
 /** Tells a console what a client does. */
 export function logTo({ debug, error }: Pick<Console, 'debug' | 'error'>, client: Client): Undo {
@@ -13,7 +13,5 @@ export function logTo({ debug, error }: Pick<Console, 'debug' | 'error'>, client
     client.onMessage((message) => debug('[millrace]', message.channel, message.data, message)),
     client.onError((cause) => error('[millrace]', cause)),
   ];
-  return () => {
-    for (const each of undo) each();
-  };
+  return together(...undo);
 }

@@ -66,22 +66,22 @@ export function RealtimeProvider({ children, config = {}, client: own }: Realtim
     held.current = client.retain();
     before?.();
   }, [client, enabled]);
-  const disconnect = useCallback(() => {
-    client.disconnect();
+  const letGo = useCallback(() => {
     held.current?.();
     held.current = undefined;
-  }, [client]);
+  }, []);
+  const disconnect = useCallback(() => {
+    client.disconnect();
+    letGo();
+  }, [client, letGo]);
 
   useEffect(() => {
     callbacks.current = shared.config = config;
   });
   useEffect(() => {
     if (autoConnect) connect();
-    return () => {
-      held.current?.();
-      held.current = undefined;
-    };
-  }, [autoConnect, connect]);
+    return letGo;
+  }, [autoConnect, connect, letGo]);
   useEffect(() => tell(client, callbacks), [client]);
   useEffect(() => (debug ? logTo(console, client) : undefined), [client, debug]);
 
@@ -131,7 +131,7 @@ function tell(client: Client, config: { readonly current: RealtimeConfig }): Und
 
 function useLasting(): Lasting {
   const value = useContext(Context);
-  if (!value) throw new Error('this hook must be used within a RealtimeProvider');
+  if (!value) throw new Error('no RealtimeProvider around');
   return value;
 }
 

@@ -48,43 +48,47 @@ export interface RealtimeConnectionMetrics {
 export class ConnectionTimeoutError extends Error {
   override readonly name = 'ConnectionTimeoutError';
   readonly isConnectionTimeout = true;
-
-  constructor(message = 'the connection timed out') {
-    super(message);
-  }
 }
 
-/** An attempt was not made, because the breaker is open. */
-export class CircuitOpenError extends Error {
-  override readonly name = 'CircuitOpenError';
-}
+const defaults = {
+  failureThreshold: 3,
+  successThreshold: 1,
+  resetTimeout: 300_000,
+  failureWindow: 60_000,
+  connectionTimeout: 10_000,
+  healthCheckEnabled: true,
+  healthCheckInterval: 60_000,
+};
 
 /**
  * Stops attempts after failures, for code that makes its own connections. The clients of this package have their own policy and do
  * not need one.
  */
 export class RealtimeCircuitBreaker {
-  readonly #config: RealtimeCircuitBreakerConfig;
+  readonly #config: typeof defaults & RealtimeCircuitBreakerConfig;
   #circuit: CircuitState = 'closed';
   #connection: RealtimeConnectionState = 'disconnected';
   #failures: number[] = []; // when those were that count
   #successes = 0; // since it was half open
   #openedAt = 0;
   #startedAt = 0;
-  #reconnectTimes: number[] = [];
-  #consecutive = 0;
-  #total = { failures: 0, successes: 0 };
-  #last: { failure: Date | null; success: Date | null } = { failure: null, success: null };
+  #times: number[] = []; // how long the last attempts took
+  #metrics = {
+    consecutiveFailures: 0,
+    totalFailures: 0,
+    totalSuccesses: 0,
+    lastFailureTime: null as Date | null,
+    lastSuccessTime: null as Date | null,
+  };
   #checks: ReturnType<typeof setInterval> | undefined;
   #disposed = false;
 
   constructor(config: RealtimeCircuitBreakerConfig = {}) {
-    this.#config = config;
+    this.#config = { ...defaults, ...config };
   }
 
   getCircuitState(): CircuitState {
-    const { resetTimeout = 300_000 } = this.#config;
-    if (this.#circuit === 'open' && Date.now() - this.#openedAt >= resetTimeout) this.#move('half-open');
+    if (this.#circuit === 'open' && Date.now() - this.#openedAt >= this.#config.resetTimeout) this.#move('half-open');
     return this.#circuit;
   }
 
@@ -101,41 +105,52 @@ export class RealtimeCircuitBreaker {
   }
 
   /** Makes an attempt, and counts how it ends. */
-  async connect<T>(factory: () => Promise<T>, { timeout }: { readonly timeout?: number } = {}): Promise<T> {
-    if (this.#disposed) throw new Error('the breaker was disposed');
+  async connect<T>(
+    factory: () => Promise<T>,
+    { timeout = this.#config.connectionTimeout }: { readonly timeout?: number } = {},
+  ): Promise<T> {
+    if (this.#disposed) throw new Error('the breaker is disposed');
     if (this.isCircuitOpen()) {
       this.#connection = 'circuit_open';
-      throw new CircuitOpenError('the breaker is open');
+      throw new Error('the breaker is open');
     }
     this.#connection = 'connecting';
     this.#startedAt = Date.now();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new ConnectionTimeoutError()), timeout);
+    });
     try {
-      const connection = await within(timeout ?? this.#config.connectionTimeout ?? 10_000, factory());
+      const connection = await Promise.race([factory(), late]);
       this.recordSuccess();
       return connection;
     } catch (error) {
       this.recordFailure();
       throw error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
   recordSuccess(): void {
-    this.#consecutive = 0;
-    this.#total.successes++;
-    this.#last.success = new Date();
+    const metrics = this.#metrics;
+    metrics.consecutiveFailures = 0;
+    metrics.totalSuccesses++;
+    metrics.lastSuccessTime = new Date();
     this.#connection = 'connected';
-    if (this.#startedAt) this.#reconnectTimes = [...this.#reconnectTimes.slice(-9), Date.now() - this.#startedAt];
+    if (this.#startedAt) this.#times = [...this.#times.slice(-9), Date.now() - this.#startedAt];
     this.#failures = [];
-    if (this.getCircuitState() === 'half-open' && ++this.#successes >= (this.#config.successThreshold ?? 1))
+    if (this.getCircuitState() === 'half-open' && ++this.#successes >= this.#config.successThreshold)
       this.#move('closed');
   }
 
   recordFailure(): void {
-    const { failureThreshold = 3, failureWindow = 60_000 } = this.#config;
+    const { failureThreshold, failureWindow } = this.#config;
+    const metrics = this.#metrics;
     const now = Date.now();
-    this.#consecutive++;
-    this.#total.failures++;
-    this.#last.failure = new Date(now);
+    metrics.consecutiveFailures++;
+    metrics.totalFailures++;
+    metrics.lastFailureTime = new Date(now);
     this.#failures = [...this.#failures.filter((at) => now - at < failureWindow), now];
     const state = this.getCircuitState();
     if (state === 'half-open' || (state === 'closed' && this.#failures.length >= failureThreshold)) this.#move('open');
@@ -148,27 +163,22 @@ export class RealtimeCircuitBreaker {
   }
 
   getMetrics(): RealtimeConnectionMetrics {
-    const times = this.#reconnectTimes;
     return {
-      consecutiveFailures: this.#consecutive,
-      totalFailures: this.#total.failures,
-      totalSuccesses: this.#total.successes,
-      lastFailureTime: this.#last.failure,
-      lastSuccessTime: this.#last.success,
+      ...this.#metrics,
       circuitState: this.getCircuitState(),
       connectionState: this.#connection,
-      averageReconnectTime: times.reduce((sum, time) => sum + time, 0) / Math.max(times.length, 1),
+      averageReconnectTime: this.#times.reduce((sum, time) => sum + time, 0) / (this.#times.length || 1),
     };
   }
 
   /** Checks a connection now and then; one that fails is `degraded` until a check passes. */
   startHealthCheck(check: () => Promise<boolean>): void {
-    const { healthCheckEnabled = true, healthCheckInterval = 60_000 } = this.#config;
+    const { healthCheckEnabled, healthCheckInterval } = this.#config;
     if (!healthCheckEnabled || this.#disposed) return;
     this.#checks ??= setInterval(async () => {
-      const healthy = await check().catch(() => false);
-      if (!healthy && this.#connection === 'connected') this.#connection = 'degraded';
-      else if (healthy && this.#connection === 'degraded') this.#connection = 'connected';
+      const isHealthy = await check().catch(() => false);
+      if (this.#connection === (isHealthy ? 'degraded' : 'connected'))
+        this.#connection = isHealthy ? 'connected' : 'degraded';
     }, healthCheckInterval);
   }
 
@@ -180,7 +190,7 @@ export class RealtimeCircuitBreaker {
   /** Closes it, and forgets failures. */
   reset(): void {
     this.#failures = [];
-    this.#consecutive = 0;
+    this.#metrics.consecutiveFailures = 0;
     this.#connection = 'disconnected';
     this.#move('closed');
   }
@@ -202,14 +212,6 @@ export class RealtimeCircuitBreaker {
       this.#config.onCircuitOpen?.();
     } else if (to === 'closed') this.#config.onCircuitRecovery?.();
   }
-}
-
-async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new ConnectionTimeoutError()), milliseconds);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** A breaker for WebSockets. */

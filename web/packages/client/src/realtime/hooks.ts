@@ -1,4 +1,5 @@
 import { useCallback, useEffect, useMemo, useState } from 'react';
+import { together } from '../listeners.ts';
 import { useRealtimeClient, useRealtimeContext } from '../react/provider.ts';
 import { createFrameStore, useFrameStore, useLatestRef, useShown } from '../react/store.ts';
 import { isRecord } from '../wire.ts';
@@ -69,9 +70,7 @@ function useStream<T>(channels: readonly string[], options: UseRealtimeStreamOpt
           client.subscribe(name, (data) => take(name, data)),
           client.channel(name).onError((error) => latest.current.onError?.(error)),
         ]);
-        return () => {
-          for (const each of undo) each();
-        };
+        return together(...undo);
       },
       every,
     ),
@@ -137,8 +136,7 @@ export function useRealtimeConnection(): Pick<
   ReturnType<typeof useRealtimeContext>,
   'connectionState' | 'isConnected' | 'connect' | 'disconnect'
 > {
-  const { connectionState, isConnected, connect, disconnect } = useRealtimeContext();
-  return { connectionState, isConnected, connect, disconnect };
+  return useRealtimeContext();
 }
 
 /** Who is in a room, from the messages `sync`, `join` and `leave` of the channel `presence:` and its name. */

@@ -16,7 +16,6 @@ export {
 export { type RealtimeContextValue, useRealtimeContext } from '../react/provider.ts';
 export type { ConnectionState } from '../states.ts';
 export {
-  CircuitOpenError,
   type CircuitState,
   ConnectionTimeoutError,
   createSSECircuitBreaker,

@@ -1,15 +1,6 @@
-import { type Client, createClient } from '../client.ts';
 import type { Undo } from '../listeners.ts';
 import { sse } from '../transports/sse.ts';
-import {
-  type ClientState,
-  onErrorEvent,
-  onState,
-  policyOf,
-  type RealtimeErrorEvent,
-  type ReconnectConfig,
-  stateOf,
-} from './states.ts';
+import { type ClientState, policyOf, type ReconnectConfig, ReconnectingClient } from './states.ts';
 
 export type SSEState = ClientState;
 
@@ -27,32 +18,14 @@ export interface SSEClientConfig extends ReconnectConfig {
 }
 
 /** A stream of Server-Sent Events that comes back. Whoever listens to an event subscribes to the channel of that name. */
-export class SSEClient {
-  readonly #client: Client;
-
+export class SSEClient extends ReconnectingClient {
   constructor(config: SSEClientConfig) {
     const { url, withCredentials = true, eventTypes = [] } = config;
-    this.#client = createClient({
+    super({
       transports: [sse(url, { credentials: withCredentials ? 'include' : 'omit' })],
       reconnect: policyOf(config),
     });
-    for (const type of eventTypes) if (type !== 'message') this.#client.subscribe(type, () => {});
-  }
-
-  getState(): SSEState {
-    return stateOf(this.#client);
-  }
-
-  isConnected(): boolean {
-    return this.getState() === 'connected';
-  }
-
-  connect(): void {
-    this.#client.connect();
-  }
-
-  disconnect(): void {
-    this.#client.disconnect();
+    for (const type of eventTypes) if (type !== 'message') this.client.subscribe(type, () => {});
   }
 
   /** Another name of `disconnect`. */
@@ -64,21 +37,12 @@ export class SSEClient {
   on(eventType: string, handler: SSEMessageHandler): Undo {
     if (eventType === 'message') return this.onMessage(handler);
     if (this.getState() === 'disconnected') this.connect();
-    return this.#client.subscribe(eventType, (data) => handler(data, eventType));
+    return this.client.subscribe(eventType, (data) => handler(data, eventType));
   }
 
   /** Receives every event. */
   onMessage(handler: SSEMessageHandler): Undo {
-    return this.#client.onMessage(({ data, channel }) => handler(data, channel));
-  }
-
-  /** Is told of each lost stream, and of whatever the server refuses. */
-  onError(handler: (event: RealtimeErrorEvent) => void): Undo {
-    return onErrorEvent(this.#client, handler);
-  }
-
-  onStateChange(handler: (state: SSEState) => void): Undo {
-    return onState(this.#client, handler);
+    return this.client.onMessage(({ data, channel }) => handler(data, channel));
   }
 }
 

@@ -1,6 +1,6 @@
-import type { Client } from '../client.ts';
+import { type Client, type ClientOptions, createClient } from '../client.ts';
 import type { RealtimeError } from '../error.ts';
-import type { Undo } from '../listeners.ts';
+import { together, type Undo } from '../listeners.ts';
 import { backoff, type ReconnectPolicy } from '../retry.ts';
 import type { ConnectionState } from '../states.ts';
 
@@ -30,39 +30,52 @@ export function policyOf({
   return backoff({ initial: reconnectInterval, attempts: reconnect ? maxReconnectAttempts : 0 });
 }
 
-/** The state of a client. */
-export function stateOf(client: Client): ClientState {
-  const { state } = client.getSnapshot();
-  return state === 'error' ? 'disconnected' : state;
-}
+/** What the classes here have in common. */
+export class ReconnectingClient {
+  /** The client behind it. */
+  protected readonly client: Client;
 
-/** Tells of each other state. */
-export function onState(client: Client, handler: (state: ClientState) => void): Undo {
-  let last = stateOf(client);
-  return client.onChange(() => {
-    const state = stateOf(client);
-    if (state === last) return;
-    last = state;
-    handler(state);
-  });
-}
+  constructor(options: ClientOptions) {
+    this.client = createClient(options);
+  }
 
-/** Tells of each lost connection, and of whatever is refused. */
-export function onErrorEvent(client: Client, handler: (event: RealtimeErrorEvent) => void): Undo {
-  let last: unknown;
-  const tell = (error: RealtimeError): void => {
-    if (error === last) return;
-    last = error;
-    handler(Object.assign(new Event('error'), { error }));
-  };
-  const undo = [
-    client.onError(tell),
-    client.onChange(() => {
-      const { error } = client.getSnapshot();
-      if (error) tell(error);
-    }),
-  ];
-  return () => {
-    for (const each of undo) each();
-  };
+  getState(): ClientState {
+    const { state } = this.client.getSnapshot();
+    return state === 'error' ? 'disconnected' : state;
+  }
+
+  isConnected(): boolean {
+    return this.getState() === 'connected';
+  }
+
+  connect(): void {
+    this.client.connect();
+  }
+
+  disconnect(): void {
+    this.client.disconnect();
+  }
+
+  /** Is told of each other state. */
+  onStateChange(handler: (state: ClientState) => void): Undo {
+    let last = this.getState();
+    return this.client.onChange(() => {
+      const state = this.getState();
+      if (state === last) return;
+      last = state;
+      handler(state);
+    });
+  }
+
+  /** Is told of each lost connection, and of whatever the server refuses. */
+  onError(handler: (event: RealtimeErrorEvent) => void): Undo {
+    let last: unknown;
+    const tell = (error: RealtimeError | undefined): void => {
+      if (!error || error === last) return;
+      last = error;
+      handler(Object.assign(new Event('error'), { error }));
+    };
+    const undo = [this.client.onError(tell), this.client.onChange(() => tell(this.client.getSnapshot().error))];
+    return together(...undo);
+  }
 }

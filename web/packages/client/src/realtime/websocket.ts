@@ -1,16 +1,7 @@
-import { type Client, createClient } from '../client.ts';
 import type { Undo } from '../listeners.ts';
 import { websocket } from '../transports/websocket.ts';
 import { isRecord } from '../wire.ts';
-import {
-  type ClientState,
-  onErrorEvent,
-  onState,
-  policyOf,
-  type RealtimeErrorEvent,
-  type ReconnectConfig,
-  stateOf,
-} from './states.ts';
+import { type ClientState, policyOf, type ReconnectConfig, ReconnectingClient } from './states.ts';
 
 export type WebSocketState = ClientState;
 
@@ -28,46 +19,30 @@ export interface WebSocketClientConfig extends ReconnectConfig {
 const longestQueue = 256;
 
 /** A WebSocket that comes back. What is sent or subscribed to while it is away is so when it is back. */
-export class WebSocketClient {
-  readonly #client: Client;
+export class WebSocketClient extends ReconnectingClient {
   #socket: WebSocket | undefined;
   #frames: string[] = [];
 
   constructor(config: WebSocketClientConfig) {
     const { url, heartbeatInterval = 30_000, protocols } = config;
-    const remember = (socket: WebSocket): void => {
-      this.#socket = socket;
-    };
+    let opened = (_: WebSocket): void => {};
     const Socket = class extends WebSocket {
       constructor(to: string) {
         super(to, protocols);
-        remember(this);
+        this.addEventListener('open', () => opened(this));
       }
     };
-    this.#client = createClient({
+    super({
       transports: [websocket(url, { WebSocket: Socket })],
       reconnect: policyOf(config),
       heartbeat: { interval: heartbeatInterval },
     });
-    this.#client.onChange(() => {
+    opened = (socket) => {
+      this.#socket = socket;
+    };
+    this.client.onChange(() => {
       if (this.isConnected()) this.#flush();
     });
-  }
-
-  getState(): WebSocketState {
-    return stateOf(this.#client);
-  }
-
-  isConnected(): boolean {
-    return this.getState() === 'connected';
-  }
-
-  connect(): void {
-    this.#client.connect();
-  }
-
-  disconnect(): void {
-    this.#client.disconnect();
   }
 
   /** Sends a frame: a text as it is, else JSON. `{ channel, data }` publishes, as {@link sendToChannel} does. */
@@ -83,26 +58,17 @@ export class WebSocketClient {
 
   /** Publishes in a channel. */
   sendToChannel(channel: string, data: unknown): void {
-    this.#client.send(channel, data);
+    this.client.send(channel, data);
   }
 
   /** Receives every message as it came: `{ channel, data, … }`. */
   onMessage(handler: (frame: unknown) => void): Undo {
-    return this.#client.onMessage(({ raw }) => handler(raw));
+    return this.client.onMessage(({ raw }) => handler(raw));
   }
 
   /** Receives the data of a channel. */
   subscribe(channel: string, handler: (data: unknown) => void): Undo {
-    return this.#client.subscribe(channel, (data) => handler(data));
-  }
-
-  /** Is told of each lost connection, and of whatever the server refuses. */
-  onError(handler: (event: RealtimeErrorEvent) => void): Undo {
-    return onErrorEvent(this.#client, handler);
-  }
-
-  onStateChange(handler: (state: WebSocketState) => void): Undo {
-    return onState(this.#client, handler);
+    return this.client.subscribe(channel, (data) => handler(data));
   }
 
   #flush(): void {

@@ -1,55 +1,48 @@
-import { RealtimeError } from '../error.ts';
+import { lost, RealtimeError } from '../error.ts';
+import type { SubscribeResponseJson } from '../gen/millrace/v1/realtime_service_pb.ts';
 import type { Transport } from '../transport.ts';
-import { isRecord } from '../wire.ts';
 import { readEnvelopes, toEnvelope } from './envelope.ts';
-import { asError, authorization, errorOf, fromValue, type HTTPOptions } from './http.ts';
-import { framesOf, type ProtoItem } from './proto.ts';
-import { createUplink } from './uplink.ts';
+import { authorization, type HTTPOptions, keepAlive } from './http.ts';
+import { type ConnectErrorJson, errorBody, framesOf } from './proto.ts';
+import { openStream } from './stream.ts';
 import { absolute } from './url.ts';
 
 /** The flag of a stream's last envelope, which has the error if there is one. */
 const endOfStream = 2;
 
-/** The `Subscribe` stream of `RealtimeService` over `fetch`, as Connect JSON; what is sent goes as Connect calls to the same base. */
+/** The `Subscribe` stream of `RealtimeService` over `fetch`, as Connect JSON; what is sent is posted to the server's plain wire. */
 export function connectStream(base: string, options: HTTPOptions = {}): Transport {
   return {
     name: 'connect',
     open(context, events) {
-      const root = absolute(base.endsWith('/') ? base : `${base}/`);
-      const abort = new AbortController();
-      const uplink = createUplink(root, options, context, events, abort);
-
-      function item(value: ProtoItem): void {
-        if (value.ready) uplink.ready(value.ready.sessionToken ?? '');
-        else for (const frame of framesOf(value)) uplink.frame(frame);
-      }
-
-      async function run(): Promise<void> {
-        const response = await fetch(new URL('millrace.v1.RealtimeService/Subscribe', root), {
-          method: 'POST',
-          headers: { 'content-type': 'application/connect+json', ...authorization(context.token) },
-          body: toEnvelope({ sessionToken: context.session }),
-          credentials: options.credentials ?? 'same-origin',
-          signal: abort.signal,
-        });
-        if (!response.ok || !response.body) throw await errorOf(response);
-        for await (const { flags, value } of readEnvelopes(response.body)) {
-          events.alive();
-          if (flags === endOfStream) throw isRecord(value.error) ? fromValue(value.error) : ended();
-          item(value);
-        }
-        throw ended();
-      }
-      run().catch((cause: unknown) => {
-        if (abort.signal.aborted) return;
-        events.closed(asError(cause));
-        abort.abort();
-      });
-      return { buffered: 0, send: uplink.send, close: uplink.close };
+      return openStream(
+        {
+          target: new URL('millrace.v1.RealtimeService/Subscribe', absolute(base.endsWith('/') ? base : `${base}/`)),
+          init: {
+            method: 'POST',
+            headers: { 'content-type': 'application/connect+json', ...authorization(context.token) },
+            body: toEnvelope({ sessionToken: context.session, heartbeatInterval: `${keepAlive / 1000}s` }),
+          },
+          refusal: async ({ status }) => lost(`answered with status ${status}`),
+          async read(chunks, uplink) {
+            for await (const { flags, value } of readEnvelopes(chunks)) {
+              if (flags === endOfStream) {
+                const { error } = value as { readonly error?: ConnectErrorJson };
+                if (error) throw new RealtimeError(errorBody(error));
+                return;
+              }
+              const item = value as SubscribeResponseJson;
+              for (const frame of framesOf(item)) {
+                if (item.ready) uplink.ready(frame as Parameters<typeof uplink.ready>[0]);
+                else uplink.frame(frame);
+              }
+            }
+          },
+        },
+        options,
+        context,
+        events,
+      );
     },
   };
-}
-
-function ended(): RealtimeError {
-  return new RealtimeError({ reason: 'CONNECTION_LOST', message: 'the stream ended' });
 }

@@ -1,9 +1,7 @@
-import { isRecord } from '../wire.ts';
-
 /** One message of a Connect stream. */
 export interface Envelope {
   readonly flags: number;
-  readonly value: Record<string, unknown>;
+  readonly value: unknown;
 }
 
 const headerBytes = 5; // flags and length
@@ -18,29 +16,18 @@ export function toEnvelope(request: object): Uint8Array<ArrayBuffer> {
 }
 
 /** Reads the messages of a body as they come. */
-export async function* readEnvelopes(body: ReadableStream<Uint8Array>): AsyncGenerator<Envelope> {
-  const reader = body.getReader();
-  const decoder = new TextDecoder();
+export async function* readEnvelopes(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Envelope> {
   let bytes = new Uint8Array();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    bytes = concat(bytes, value);
-    let at = 0;
-    while (bytes.length - at >= headerBytes) {
-      const end = at + headerBytes + new DataView(bytes.buffer, bytes.byteOffset + at).getUint32(1);
+  for await (const chunk of chunks) {
+    const both = new Uint8Array(bytes.length + chunk.length);
+    both.set(bytes);
+    both.set(chunk, bytes.length);
+    bytes = both;
+    while (bytes.length >= headerBytes) {
+      const end = headerBytes + new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
       if (bytes.length < end) break;
-      const parsed: unknown = JSON.parse(decoder.decode(bytes.subarray(at + headerBytes, end)));
-      yield { flags: bytes[at] ?? 0, value: isRecord(parsed) ? parsed : {} };
-      at = end;
+      yield { flags: bytes[0] ?? 0, value: JSON.parse(new TextDecoder().decode(bytes.subarray(headerBytes, end))) };
+      bytes = bytes.subarray(end);
     }
-    bytes = bytes.slice(at);
   }
-}
-
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }

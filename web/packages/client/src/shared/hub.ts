@@ -1,0 +1,303 @@
+import type { RealtimeError } from '../error.ts';
+import { matches } from '../names.ts';
+import type { Link, LinkContext, Transport } from '../transport.ts';
+import { type ErrorBody, type Frame, isDelivery, type Notice, type Numbered, type Position } from '../wire.ts';
+import type { ToHub, ToTab } from './messages.ts';
+import { createTopic, type Topic, type Wish } from './topic.ts';
+
+/** The place of one tab at a hub. */
+export interface Seat {
+  receive(message: ToHub): void;
+  /** The tab has gone without a word. */
+  gone(): void;
+}
+
+/** Where tabs meet. */
+export interface Hub {
+  /** Gives a place to a tab, which hears what is posted. */
+  seat(post: (message: ToTab) => void): Seat;
+  /** Ends the link, because somebody else has one. */
+  close(): void;
+}
+
+interface Tab {
+  readonly post: (message: ToTab) => void;
+  /** With what it waits for the link to open. */
+  waiting: LinkContext | undefined;
+}
+
+/** Who asked what is under way. */
+interface Asked {
+  readonly tab: Tab;
+  readonly id: number | undefined;
+  readonly topic?: string;
+  /** It asks for the newest messages of a topic that goes on. */
+  readonly wish?: Wish;
+}
+
+/** How many messages that a tab does not want back are remembered. */
+const mostExcluded = 1000;
+
+/**
+ * Makes one link of a transport and lets tabs share it. To each tab it is a server: it numbers commands anew, subscribes to what any
+ * tab wants, and gives each tab what it wants. The link ends with the last tab; when it is lost, each tab is told, comes
+ * back as its own policy says, and resumes from its own positions.
+ */
+export function createHub(transport: Transport): Hub {
+  const tabs = new Set<Tab>();
+  const topics = new Map<string, Topic<Tab>>();
+  const asked = new Map<number, Asked>();
+  const present = new Map<string, Map<Tab, unknown>>();
+  const excluded = new Map<string, Tab>(); // message ids, and who does not want them
+  let link: Link | undefined;
+  let isOpen = false;
+  let hello: Extract<Notice, { type: 'hello' }> | undefined;
+  let generation = 0; // of links: the events of an earlier one do not count
+  let last = 0;
+
+  function open(context: LinkContext): void {
+    const mine = ++generation;
+    const only =
+      <A extends readonly unknown[]>(run: (...values: A) => void) =>
+      (...values: A): void => {
+        if (mine === generation) run(...values);
+      };
+    link = transport.open(
+      { ...context, subscriptions: [] },
+      {
+        opened: only(() => {
+          isOpen = true;
+          for (const tab of tabs) welcome(tab);
+        }),
+        frame: only(take),
+        alive: only(() => toAll({ alive: true })),
+        closed: only((error: RealtimeError) => end(error.body)),
+      },
+    );
+  }
+
+  function end(error: ErrorBody): void {
+    drop(false);
+    toAll({ closed: error });
+    tabs.clear();
+  }
+
+  function drop(leave: boolean): void {
+    generation++;
+    link?.close(leave);
+    link = hello = undefined;
+    isOpen = false;
+    for (const map of [topics, asked, present, excluded]) map.clear();
+  }
+
+  function toAll(message: ToTab): void {
+    for (const tab of tabs) if (isOpen || !('frame' in message)) tab.post(message);
+  }
+
+  function welcome(tab: Tab): void {
+    if (!tab.waiting) return;
+    const { subscriptions } = tab.waiting;
+    tab.waiting = undefined;
+    if (hello) tab.post({ frame: hello });
+    tab.post({ opened: true });
+    for (const wish of subscriptions) subscribe(tab, wish);
+  }
+
+  function send(command: Numbered, by?: Asked): void {
+    if (by) asked.set(++last, by);
+    link?.send({ ...command, id: by && last });
+  }
+
+  function subscribe(tab: Tab, wish: Wish): void {
+    const name = wish.channel;
+    const topic = topics.get(name) ?? createTopic<Tab>(name);
+    topics.set(name, topic);
+    const isNew = topic.tabs.size === 0 && !topic.asking;
+    topic.tabs.set(tab, wish);
+    if (topic.asking) topic.queue.push({ tab, wish });
+    else if (isNew) begin(topic, tab, wish);
+    else join(topic, tab, wish);
+  }
+
+  /** Subscribes, or subscribes anew: the server never changes a subscription. */
+  function begin(topic: Topic<Tab>, tab: Tab, wish: Wish): void {
+    topic.asking = { tab, wish };
+    const watched = [...topic.tabs.values()].some((each) => each.presence);
+    send({ type: 'unsubscribe', channel: wish.channel });
+    send({ ...wish, ...(watched && { presence: true }) }, { tab, id: wish.id, topic: wish.channel });
+  }
+
+  /** Joins a subscription that is there. */
+  function join(topic: Topic<Tab>, tab: Tab, wish: Wish): void {
+    const head = topic.head();
+    const since = wish.since ?? (wish.recent ? undefined : head);
+    if (wish.presence || (since && !topic.since(since) && since !== head)) {
+      begin(topic, tab, { ...wish, ...(!wish.recent && { since }) });
+    } else if (wish.recent) {
+      const { channel, recent: limit } = wish;
+      send({ type: 'history', channel, limit, newest: true }, { tab, id: wish.id, topic: channel, wish });
+    } else {
+      confirm(tab, wish, { ...since, resumed: wish.since !== undefined });
+      const seen = topic.seen();
+      if (!wish.since && head && /[*>]/.test(wish.channel))
+        tab.post({ frame: { type: 'checkpoint', for: wish.channel, ...head, seen } });
+      if (wish.since) for (const frame of topic.since(wish.since) ?? []) tab.post({ frame });
+    }
+  }
+
+  function confirm(tab: Tab, { channel, id }: Wish, rest: object): void {
+    tab.post({ frame: { type: 'subscribed', for: channel, id, ...rest } });
+  }
+
+  function unsubscribe(tab: Tab, name: string): void {
+    const topic = topics.get(name);
+    if (!topic?.tabs.delete(tab) || topic.tabs.size > 0) return;
+    topics.delete(name);
+    send({ type: 'unsubscribe', channel: name });
+  }
+
+  function take(frame: Frame): void {
+    if (isDelivery(frame)) {
+      const skip = excluded.get(frame.messageId ?? '');
+      excluded.delete(frame.messageId ?? '');
+      const to = new Set<Tab>();
+      for (const [name, topic] of topics) {
+        if (name !== frame.channel && !matches(name, frame.channel)) continue;
+        topic.keep(frame);
+        for (const tab of topic.tabs.keys()) to.add(tab);
+      }
+      for (const tab of to) if (tab !== skip) tab.post({ frame });
+      return;
+    }
+    const by = frame.id === undefined ? undefined : asked.get(frame.id);
+    if (by && frame.id !== undefined) {
+      asked.delete(frame.id);
+      answer(by, { ...frame, id: by.id });
+    } else notice(frame);
+  }
+
+  function answer(by: Asked, frame: Notice): void {
+    const topic = by.topic === undefined ? undefined : topics.get(by.topic);
+    if (topic && by.wish && frame.type === 'history') replay(topic, by.tab, by.wish, frame);
+    else if (topic && by.topic !== undefined) began(topic, by.topic, by.tab, frame);
+    else if (frame.type === 'auth') toAll({ frame });
+    else if (tabs.has(by.tab)) by.tab.post({ frame });
+  }
+
+  /** A subscription began, or was refused. */
+  function began(topic: Topic<Tab>, name: string, tab: Tab, frame: Notice): void {
+    topic.asking = undefined;
+    topic.beganBy = tab;
+    if (tabs.has(tab)) tab.post({ frame });
+    if (frame.type === 'subscribed') topic.begin(frame);
+    else if (frame.type === 'error') {
+      topic.tabs.delete(tab);
+      for (const other of topic.tabs.keys())
+        if (!topic.queue.some((each) => each.tab === other))
+          other.post({ frame: { type: 'unsubscribed', for: name, error: frame } });
+      topics.delete(name);
+    }
+    for (const { tab: next, wish } of topic.queue.splice(0))
+      if (tabs.has(next) && topic.tabs.has(next)) subscribe(next, wish);
+  }
+
+  /** The newest messages, oldest first, and what came since they were read. */
+  function replay(topic: Topic<Tab>, tab: Tab, wish: Wish, page: Extract<Notice, { type: 'history' }>): void {
+    const messages = page.messages.toReversed();
+    const end = { offset: page.offset, epoch: page.epoch ?? '' };
+    confirm(tab, wish, { epoch: end.epoch, offset: (messages[0]?.offset ?? end.offset + 1) - 1 });
+    for (const frame of [...messages, ...(topic.since(end) ?? [])]) tab.post({ frame });
+  }
+
+  function notice(frame: Notice): void {
+    if (frame.type === 'hello') hello = frame;
+    if (frame.type === 'draining') return; // the link ends when it must, and each tab resumes
+    const topic = 'for' in frame && frame.for !== undefined ? topicOf(frame.for) : undefined;
+    if (!topic) {
+      toAll({ frame });
+      return;
+    }
+    const isFurther = frame.type === 'gap' && isBeyond(topic.head(), frame.position);
+    if (frame.type === 'checkpoint' || frame.type === 'gap') topic.keep(frame);
+    for (const [tab, wish] of topic.tabs) {
+      const concerns = frame.type === 'presence' ? wish.presence : !isFurther || tab === topic.beganBy;
+      if (concerns) tab.post({ frame });
+    }
+    if (frame.type === 'unsubscribed' && frame.error && 'for' in frame) topics.delete(frame.for);
+  }
+
+  function topicOf(name: string): Topic<Tab> | undefined {
+    return topics.get(name) ?? [...topics].find(([pattern]) => matches(pattern, name))?.[1];
+  }
+
+  function command(tab: Tab, c: Numbered): void {
+    if (c.type === 'subscribe') subscribe(tab, c);
+    else if (c.type === 'unsubscribe') unsubscribe(tab, c.channel);
+    else if (c.type === 'enter' || c.type === 'update') {
+      const who = present.get(c.channel) ?? new Map<Tab, unknown>();
+      present.set(c.channel, who);
+      send({ ...c, type: who.size > 0 ? 'update' : 'enter' }, { tab, id: c.id });
+      who.set(tab, c.data);
+    } else if (c.type === 'leave') leave(tab, c.channel);
+    else if (c.type === 'publish') publish(tab, c);
+    else send(c, { tab, id: c.id });
+  }
+
+  /** To the server all tabs are one session; who does not want its own message back is spared it here. */
+  function publish(tab: Tab, { excludeSelf, ...c }: Extract<Numbered, { type: 'publish' }>): void {
+    const messageId = c.messageId ?? (excludeSelf ? `${Math.random().toString(36).slice(2)}-${++last}` : undefined);
+    if (excludeSelf && messageId) {
+      excluded.set(messageId, tab);
+      for (const oldest of excluded.keys()) {
+        if (excluded.size <= mostExcluded) break;
+        excluded.delete(oldest);
+      }
+    }
+    send({ ...c, ...(messageId && { messageId }) }, { tab, id: c.id });
+  }
+
+  function leave(tab: Tab, channel: string): void {
+    const who = present.get(channel);
+    if (!who?.delete(tab)) return;
+    const [other] = [...who.values()].slice(-1);
+    if (who.size > 0) send({ type: 'update', channel, data: other });
+    else send({ type: 'leave', channel });
+  }
+
+  function remove(tab: Tab, goodbye: boolean): void {
+    if (!tabs.delete(tab)) return;
+    if (tabs.size === 0) {
+      drop(goodbye);
+      return;
+    }
+    for (const name of [...topics.keys()]) unsubscribe(tab, name);
+    for (const name of present.keys()) leave(tab, name);
+  }
+
+  return {
+    seat(post) {
+      const tab: Tab = { post, waiting: undefined };
+      return {
+        receive(message) {
+          if ('open' in message) {
+            remove(tab, false);
+            tabs.add(tab);
+            tab.waiting = message.open;
+            post({ heard: true });
+            if (!link) open(message.open);
+            else if (isOpen) welcome(tab);
+          } else if (!tabs.has(tab)) return;
+          else if ('send' in message) command(tab, message.send);
+          else remove(tab, message.close);
+        },
+        gone: () => remove(tab, false),
+      };
+    },
+    close: () => end({ reason: 'CONNECTION_LOST', message: 'another tab has taken over', retryAfter: 0 }),
+  };
+}
+
+/** Whether a place is at another one or after it. */
+function isBeyond(place: Position | undefined, other: Position | undefined): boolean {
+  return place !== undefined && other !== undefined && place.epoch === other.epoch && place.offset >= other.offset;
+}

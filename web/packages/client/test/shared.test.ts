@@ -1,0 +1,182 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type Client, createClient, fastBackoff, type Transport } from '../src/index.ts';
+import { createHub, type Hub } from '../src/shared/hub.ts';
+import { createTab } from '../src/shared/tab.ts';
+import { createFakeServer, type FakeServer } from '../src/testing/index.ts';
+
+let server: FakeServer;
+let hub: Hub;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  server = createFakeServer();
+  hub = createHub(server.transport());
+});
+afterEach(() => vi.useRealTimers());
+
+const settle = () => vi.advanceTimersByTimeAsync(500);
+
+interface TestTab {
+  readonly client: Client;
+  readonly got: unknown[];
+  /** Goes without a word, as a tab that crashes. */
+  crash(): void;
+}
+
+/** A tab of the hub. What it posts is copied, as between tabs. */
+async function tab(...channels: string[]): Promise<TestTab> {
+  const seat = hub.seat((message) => side.receive(structuredClone(message)));
+  const side = createTab((message) => seat.receive(structuredClone(message)));
+  const transport: Transport = { name: 'shared', open: side.open };
+  const client = createClient({ transports: [transport], reconnect: fastBackoff({ max: 100 }) });
+  const got: unknown[] = [];
+  for (const name of channels) client.subscribe(name, (data) => got.push(data));
+  client.connect();
+  await settle();
+  return { client, got, crash: () => seat.gone() };
+}
+
+describe('tabs that share a connection', () => {
+  it('have one link, and each gets what it wants', async () => {
+    const [a, b] = [await tab('chat', 'a'), await tab('chat', 'b')];
+    for (const name of ['chat', 'a', 'b']) server.publish(name, name);
+    await settle();
+    expect(server.opened).toBe(1);
+    expect(a.got).toEqual(['chat', 'a']);
+    expect(b.got).toEqual(['chat', 'b']);
+    expect(server.subscribed()).toEqual(['chat', 'a', 'b']);
+  });
+
+  it('unsubscribe when the last of them does', async () => {
+    const [a, b] = [await tab('chat'), await tab('chat')];
+    a.client.disconnect();
+    await settle();
+    expect(server.subscribed()).toEqual(['chat']);
+    b.client.disconnect();
+    await settle();
+    expect(server.links).toBe(0);
+  });
+
+  it('get their own answers, and know their own messages', async () => {
+    const [a, b] = [await tab(), await tab()];
+    const selves: boolean[] = [];
+    for (const { client } of [a, b]) client.subscribe('chat', (_, { self }) => selves.push(self));
+    const acks = await Promise.all([a.client.publish('chat', 1), b.client.publish('chat', 2)]);
+    await settle();
+    expect(acks.map((ack) => ack.position?.offset)).toEqual([1, 2]);
+    expect(selves).toEqual([true, false, false, true]);
+  });
+
+  it('spare each tab, and no other, what it does not want back', async () => {
+    const [a, b] = [await tab('cursor'), await tab('cursor')];
+    await a.client.publish('cursor', 'move', { ephemeral: true, excludeSelf: true });
+    await settle();
+    expect(a.got).toEqual([]);
+    expect(b.got).toEqual(['move']);
+  });
+
+  it('resume from their own positions when the link was lost', async () => {
+    const [a, b] = [await tab('chat'), await tab('chat')];
+    server.publish('chat', 1);
+    await settle();
+    server.drop();
+    server.publish('chat', 2);
+    await settle();
+    server.publish('chat', 3);
+    await settle();
+    for (const { got } of [a, b]) expect(got).toEqual([1, 2, 3]);
+    expect(server.links).toBe(1);
+  });
+
+  it('resume from further back than the others, who get nothing twice', async () => {
+    const late = await tab('chat');
+    server.publish('chat', 1);
+    await settle();
+    late.client.disconnect();
+    server.publish('chat', 2);
+    const other = await tab('chat');
+    server.publish('chat', 3);
+    await settle();
+    late.client.connect();
+    await settle();
+    server.publish('chat', 4);
+    await settle();
+    expect(late.got).toEqual([1, 2, 3, 4]);
+    expect(other.got).toEqual([3, 4]);
+  });
+
+  it('are told of a gap only where it is theirs', async () => {
+    const late = await tab('chat');
+    server.publish('chat', 1);
+    await settle();
+    late.client.disconnect();
+    for (const n of [2, 3, 4]) server.publish('chat', n);
+    server.forget('chat', 1);
+    const other = await tab('chat');
+    for (const each of [late, other]) each.client.channel('chat').onGap(({ reason }) => each.got.push(reason));
+    late.client.connect();
+    await settle();
+    server.publish('chat', 5);
+    await settle();
+    expect(late.got).toEqual([1, 'TRUNCATED', 5]);
+    expect(other.got).toEqual([5]);
+  });
+
+  it('begin with the newest messages though another has the channel', async () => {
+    const first = await tab('chat');
+    for (const n of [1, 2, 3]) server.publish('chat', n);
+    const second = await tab();
+    const got: unknown[] = [];
+    second.client.channel('chat', { recent: 2 }).subscribe((data) => got.push(data));
+    await settle();
+    server.publish('chat', 4);
+    await settle();
+    expect(got).toEqual([2, 3, 4]);
+    expect(first.got).toEqual([1, 2, 3, 4]);
+  });
+
+  it('follow patterns together', async () => {
+    const [a, b] = [await tab('chat.*'), await tab('chat.*')];
+    server.publish('chat.x', 1);
+    server.publish('chat.y', 2);
+    await settle();
+    for (const { got } of [a, b]) expect(got).toEqual([1, 2]);
+  });
+
+  it('are present until the last one leaves, and show what was entered last', async () => {
+    const [a, b] = [await tab(), await tab()];
+    a.client.channel('room').presence.enter('a');
+    await settle();
+    const leave = b.client.channel('room').presence.enter('b');
+    await settle();
+    expect(server.members('room').map((m) => m.data)).toEqual(['b']);
+    leave();
+    await settle();
+    expect(server.members('room').map((m) => m.data)).toEqual(['a']);
+    a.crash();
+    await settle();
+    expect(server.members('room')).toEqual([]);
+  });
+
+  it('each see who is present', async () => {
+    const [a, b] = [await tab('room'), await tab('room')];
+    const seen = [a, b].map(({ client }) => client.channel('room').presence);
+    for (const presence of seen) {
+      presence.onChange(() => {});
+      await settle();
+    }
+    a.client.channel('room').presence.enter({ name: 'Ada' });
+    await settle();
+    for (const presence of seen) expect(presence.getSnapshot().members.map((m) => m.data)).toEqual([{ name: 'Ada' }]);
+    server.publish('room', 1);
+    await settle();
+    for (const { got } of [a, b]) expect(got).toEqual([1]);
+  });
+
+  it('are each told of a refusal', async () => {
+    server.refuseCommands((c) => (c.type === 'subscribe' ? { reason: 'FORBIDDEN' } : undefined));
+    const [a, b] = [await tab('secret'), await tab('secret')];
+    for (const { client } of [a, b]) expect(client.channel('secret').getState()).toBe('failed');
+    expect(a.client.getSnapshot().state).toBe('connected');
+  });
+});
