@@ -3,6 +3,7 @@ package ws_test
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -25,10 +26,8 @@ func post(t *testing.T, body string, header http.Header) (int, string) {
 			t.Error(err)
 		}
 	})
-	request := httptest.NewRequest(http.MethodPost, "/ws", strings.NewReader(body))
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/ws", strings.NewReader(body))
+	maps.Copy(request.Header, header)
 	recorder := httptest.NewRecorder()
 	ws.New(node, ws.Options{}).ServeHTTP(recorder, request)
 	answer, err := io.ReadAll(recorder.Body)
@@ -47,10 +46,11 @@ func TestPostedCommandsAreAnsweredInOrderAsFrames(t *testing.T) {
 		{"type":"nonsense","id":3},
 		{"type":"history","id":4,"channel":"a"}]`, nil)
 	var frames []struct {
-		Type, Reason string
-		ID           int
-		Offset       int
-		Messages     []struct{ Data int }
+		Type     string            `json:"type"`
+		Reason   string            `json:"reason"`
+		ID       int               `json:"id"`
+		Offset   int               `json:"offset"`
+		Messages []json.RawMessage `json:"messages"`
 	}
 	if err := json.Unmarshal([]byte(answer), &frames); err != nil || status != http.StatusOK || len(frames) != 4 {
 		t.Fatalf("answered %d, %s (%v)", status, answer, err)
