@@ -92,11 +92,15 @@ func (c *crowd) play(ctx context.Context) (report map[string]any, err error) {
 		return nil, fmt.Errorf("come back: %w", err)
 	}
 	resumed, complete := c.times(func(s *session) time.Duration { return s.resumed }), c.times(func(s *session) time.Duration { return s.complete })
+	cuts := 0
+	for _, s := range c.sessions {
+		cuts += s.cuts
+	}
 	return map[string]any{
 		"sessions": len(c.sessions), "messagesEach": 3 * c.each, "deliveries": 3 * c.each * len(c.sessions),
 		"lost": 0, "repeated": 0, // or there was an error
-		"openedAfter": opened.String(),
-		"resumed":     resumed, "complete": complete,
+		"openedAfter": opened.String(), "cuts": cuts,
+		"resumed": resumed, "complete": complete,
 	}, nil
 }
 
