@@ -62,7 +62,7 @@ func (a *admin) GetNode(ctx context.Context, _ *millracev1.GetNodeRequest) (*mil
 	return &millracev1.GetNodeResponse{
 		Version: a.config.Version, Node: a.node, User: identity.User, Allowed: allowed,
 		StartTime: timestamppb.New(a.started), Time: timestamppb.Now(),
-		PendingLimit: uint64(a.config.Limits.PendingBytes),
+		PendingLimit: uint64(a.limits().PendingBytes),
 	}, nil
 }
 
@@ -105,7 +105,7 @@ func (a *admin) WatchSamples(ctx context.Context, request *millracev1.WatchSampl
 // sendSamples sends what a client must take in time, like a session.
 func (a *admin) sendSamples(ctx context.Context, stream millracev1connect.AdminServiceWatchSamplesServerStream, samples []*millracev1.Sample) error {
 	if cut, ok := ctx.Value(cutKey{}).(func()); ok {
-		defer time.AfterFunc(a.config.Limits.WriteTimeout, cut).Stop()
+		defer time.AfterFunc(a.limits().WriteTimeout, cut).Stop()
 	}
 	return stream.Send(&millracev1.WatchSamplesResponse{Samples: samples})
 }

@@ -76,7 +76,7 @@ func (s *Service) stateFor(ctx context.Context, request *millracev1.Subscription
 func (f *channelFeed) begin(ctx context.Context, log engine.State, request *millracev1.Subscription) (*millracev1.Subscribed, *millracev1.Gap, error) {
 	from := start{position: log.Position()}
 	var err error
-	limits := f.service.config.Limits
+	limits := f.service.limits()
 	switch {
 	case request.GetSince() != nil:
 		keep := f.service.rules.of(f.name).History
@@ -262,7 +262,7 @@ func (f *channelFeed) missed(log engine.State) *start {
 		return nil
 	}
 	keep := f.service.rules.of(f.name).History
-	from := resume(f.name, f.position, log, keep, f.service.config.Limits.ReplayMessages, f.onGap)
+	from := resume(f.name, f.position, log, keep, f.service.limits().ReplayMessages, f.onGap)
 	return &from
 }
 

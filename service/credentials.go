@@ -41,7 +41,7 @@ func (s *Service) RefreshToken(ctx context.Context, request *millracev1.RefreshT
 	if request.GetToken() == "" {
 		return nil, refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "token", "token: is empty")
 	}
-	identity, err := s.config.Authenticator.Authenticate(ctx, auth.Credentials{Token: request.GetToken()})
+	identity, err := s.authenticator().Authenticate(ctx, auth.Credentials{Token: request.GetToken()})
 	if err == nil {
 		err = s.revoked.Check(identity)
 	}

@@ -177,7 +177,7 @@ func (s *Service) identityFrom(ctx context.Context, header *connect.Header) (aut
 		return s.redeem(ctx, ticket, header.Get("Origin"))
 	}
 	certificate, _ := ctx.Value(certificateKey{}).(*x509.Certificate)
-	return s.config.Authenticator.Authenticate(ctx, auth.Credentials{Token: tokenOf(header), Certificate: certificate})
+	return s.authenticator().Authenticate(ctx, auth.Credentials{Token: tokenOf(header), Certificate: certificate})
 }
 
 // tokenOf finds the token of a call: in the Authorization header, else in the

@@ -2,6 +2,7 @@ package service
 
 import (
 	mathrand "math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -21,7 +22,7 @@ const (
 // rates bounds how often each caller does something.
 type rates struct {
 	setting  string
-	limit    int // a second
+	limit    atomic.Int64 // a second
 	accounts *lru.Cache[string, *rate.Limiter]
 }
 
@@ -30,7 +31,16 @@ func newRates(setting string, limit int) *rates {
 	if err != nil {
 		panic(err) // the size is more than 0
 	}
-	return &rates{setting, limit, accounts}
+	r := &rates{setting: setting, accounts: accounts}
+	r.limit.Store(int64(limit))
+	return r
+}
+
+// change makes another limit that of everybody, as if nobody had spent anything.
+func (r *rates) change(limit int) {
+	if r.limit.Swap(int64(limit)) != int64(limit) {
+		r.accounts.Purge()
+	}
 }
 
 // spend counts one more of a caller, or says when there may be. Who administers
@@ -43,7 +53,8 @@ func (r *rates) spend(c caller) error {
 	limiter, found := r.accounts.Get(account)
 	if !found {
 		// Two that come at once may both start anew; that is one burst more.
-		limiter = rate.NewLimiter(rate.Limit(r.limit), burstSeconds*r.limit)
+		limit := int(r.limit.Load())
+		limiter = rate.NewLimiter(rate.Limit(limit), burstSeconds*limit)
 		r.accounts.Add(account, limiter)
 	}
 	now := time.Now()
@@ -53,7 +64,7 @@ func (r *rates) spend(c caller) error {
 		return nil
 	}
 	reserved.CancelAt(now)
-	return limited(r.setting, r.limit, "a second").retryAfter(after)
+	return limited(r.setting, int(r.limit.Load()), "a second").retryAfter(after)
 }
 
 // limited says that a caller has more of something than a setting allows.
@@ -106,7 +117,7 @@ func (s *Session) overdue(now time.Time) error {
 		return errExpired()
 	}
 	if !now.Before(s.ends) {
-		return refuse(millracev1.ErrorReason_ERROR_REASON_EXPIRED, "limits.max_age", "limits.max_age: the session has lived for %s", s.service.config.Limits.MaxAge).retryAfter(0)
+		return refuse(millracev1.ErrorReason_ERROR_REASON_EXPIRED, "limits.max_age", "limits.max_age: the session has lived for %s", s.service.limits().MaxAge).retryAfter(0)
 	}
 	return nil
 }
@@ -114,7 +125,7 @@ func (s *Session) overdue(now time.Time) error {
 // neglected is why a session has to end that nobody uses: it is subscribed to
 // nothing, present nowhere, and has not asked for anything in a long time.
 func (s *Session) neglected(now time.Time) error {
-	limit := s.service.config.Limits.Idle
+	limit := s.service.limits().Idle
 	if now.UnixNano()-s.used.Load() < int64(limit) {
 		return nil
 	}
@@ -129,7 +140,7 @@ func (s *Session) neglected(now time.Time) error {
 
 // checkCount reports more entries than a session could have.
 func (s *Service) checkCount(field string, n int) error {
-	if limit := s.config.Limits.Channels; n > limit {
+	if limit := s.limits().Channels; n > limit {
 		return over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, field, n, limit, "channels")
 	}
 	return nil

@@ -63,7 +63,7 @@ func (s *Service) linger(session *Session, present map[string]struct{}) {
 		return // a node that goes makes nobody leave
 	}
 	r := &remains{who: session.entrant(), token: session.token, identity: session.who(), present: present}
-	r.timer = time.AfterFunc(s.config.Limits.Linger, func() { s.expire(r) })
+	r.timer = time.AfterFunc(s.limits().Linger, func() { s.expire(r) })
 	s.lost[r.who.session] = r
 }
 

@@ -155,7 +155,7 @@ func (s *Service) position(ctx context.Context, name string) (engine.Position, e
 
 // GetServerInfo implements the API.
 func (s *Service) GetServerInfo(context.Context, *millracev1.GetServerInfoRequest) (*millracev1.GetServerInfoResponse, error) {
-	limits := s.config.Limits
+	limits := s.limits()
 	return &millracev1.GetServerInfoResponse{
 		Version: s.config.Version,
 		Node:    s.node,

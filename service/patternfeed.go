@@ -120,7 +120,7 @@ func (f *patternFeed) accept(frame *Frame, b *batch) bool {
 // was shown, once there are so many channels seen beyond it that a cursor grows:
 // from then on it names only those that are further.
 func (f *patternFeed) settle(settled uint64, b *batch) {
-	if len(f.seen) <= f.service.config.Limits.PatternChannels || settled <= f.start.Offset {
+	if len(f.seen) <= f.service.limits().PatternChannels || settled <= f.start.Offset {
 		return
 	}
 	f.start.Offset, f.oldest = settled, false
@@ -265,7 +265,7 @@ func (f *patternFeed) replayOne(m *engine.Message, b *batch) {
 // before its first message after the start of the subscription.
 func (f *patternFeed) from(name string, page engine.Page, at place, known bool) start {
 	keep := f.service.rules.of(name).History
-	limit := f.service.config.Limits.ReplayMessages
+	limit := f.service.limits().ReplayMessages
 	if known {
 		return resume(name, at.Position, page.State, keep, limit, f.onGap)
 	}

@@ -31,7 +31,7 @@ const (
 // (shares.go).
 type presence struct {
 	// Set once.
-	rules  rules
+	rules  *ruleset
 	relay  engine.Deliver // for the join and leave messages of existing clients
 	node   string
 	linger time.Duration // of a node that has said that it goes
@@ -130,7 +130,7 @@ func (m *member) toProto() *millracev1.Member {
 	}
 }
 
-func newPresence(node string, r rules, linger time.Duration, relay engine.Deliver) *presence {
+func newPresence(node string, r *ruleset, linger time.Duration, relay engine.Deliver) *presence {
 	return &presence{
 		rules: r, relay: relay, node: node, linger: linger, life: time.Now().UnixNano(),
 		sets: map[string]*presenceSet{}, shares: map[string]share{}, peers: map[string]*peer{}, fences: map[string]fence{},

@@ -68,7 +68,7 @@ func appendRefusal(err error, receipt engine.Receipt) *refusal {
 
 // PublishBatch implements the API.
 func (s *Service) PublishBatch(ctx context.Context, request *millracev1.PublishBatchRequest) (*millracev1.PublishBatchResponse, error) {
-	if n, limit := len(request.GetRequests()), s.config.Limits.BatchMessages; n > limit {
+	if n, limit := len(request.GetRequests()), s.limits().BatchMessages; n > limit {
 		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "requests", n, limit, "messages")
 	}
 	response := &millracev1.PublishBatchResponse{}
@@ -145,7 +145,7 @@ func structuredPayload(value *structpb.Value) engine.Payload {
 
 // checkPayload reports a payload that is too large or not what it says.
 func (s *Service) checkPayload(field string, p engine.Payload) (engine.Payload, error) {
-	if n, limit := len(p.Data), s.config.Limits.PayloadBytes; n > limit {
+	if n, limit := len(p.Data), s.limits().PayloadBytes; n > limit {
 		return p, over(millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, field, n, limit, "bytes")
 	}
 	return p, checkForm(field, p)

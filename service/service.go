@@ -31,7 +31,8 @@ import (
 type Service struct {
 	// Set once.
 	config    Config
-	rules     rules
+	rules     *ruleset
+	current   atomic.Pointer[current]
 	log       *slog.Logger
 	node      string
 	started   time.Time
@@ -74,7 +75,7 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 	config = config.withDefaults()
 	s := &Service{
 		config:     config,
-		rules:      config.Rules,
+		rules:      newRuleset(config.Rules),
 		log:        config.Log,
 		authorizer: newAuthorizer(config.Authorizer, config.Log),
 		node:       rand.Text()[:10],
@@ -92,6 +93,7 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 	if s.telemetry.tracing {
 		s.hub.follow = s.telemetry.follow
 	}
+	s.current.Store(&current{config.Limits, config.Authenticator})
 	s.presence = newPresence(s.node, s.rules, config.Limits.Linger, s.hub.deliver)
 	started, err := start(ctx, s.hub.deliver)
 	if err != nil {
@@ -146,10 +148,10 @@ func (s *Service) Mount(mux connecthttp.ServeMux) {
 
 // RequestBytes is the largest request that can be one valid message: JSON may
 // spell each byte of a payload with six characters.
-func (s *Service) RequestBytes() int { return 6*s.config.Limits.PayloadBytes + 64<<10 }
+func (s *Service) RequestBytes() int { return 6*s.limits().PayloadBytes + 64<<10 }
 
 // Limits are the limits in force, with defaults filled in.
-func (s *Service) Limits() Limits { return s.config.Limits }
+func (s *Service) Limits() Limits { return *s.limits() }
 
 // Drain ends every session with the advice to come back elsewhere, and opens no
 // new ones. The times of coming back are spread over the window. It returns
@@ -217,7 +219,7 @@ func (s *Service) register(session *Session) error {
 	if s.draining != nil {
 		return s.draining
 	}
-	if err := s.tally.add(session, s.config.Limits); err != nil {
+	if err := s.tally.add(session, *s.limits()); err != nil {
 		return err
 	}
 	s.open++
@@ -262,7 +264,7 @@ func (s *Service) Ready(ctx context.Context) error {
 
 // probe sends a message through the real path and waits for it.
 func (s *Service) probe(ctx context.Context) error {
-	session := newSession(s, auth.Identity{}, s.config.Limits.Heartbeat)
+	session := newSession(s, auth.Identity{}, s.limits().Heartbeat)
 	defer session.close(nil)
 	name := reserved + "ready." + session.id
 	sub := newSubscription(session, subKey{name: name})

@@ -77,13 +77,13 @@ func newSession(s *Service, identity auth.Identity, heartbeat time.Duration) *Se
 	session := &Session{
 		id:      rand.Text()[:16],
 		service: s,
-		started: time.Now(), marked: time.Now(), heartbeat: heartbeat, budget: int64(s.config.Limits.PendingBytes),
+		started: time.Now(), marked: time.Now(), heartbeat: heartbeat, budget: int64(s.limits().PendingBytes),
 		cut: func() {}, wake: make(chan struct{}, 1), subs: map[subKey]*subscription{},
 	}
 	session.token = s.newToken(session.id)
 	session.identity.Store(&identity)
 	session.used.Store(session.started.UnixNano())
-	session.ends = session.started.Add(ageOf(s.config.Limits.MaxAge))
+	session.ends = session.started.Add(ageOf(s.limits().MaxAge))
 	return session
 }
 
@@ -204,7 +204,7 @@ func (s *Session) missing(keys ...subKey) ([]subKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	missing := slices.DeleteFunc(keys, func(key subKey) bool { return s.subs[key] != nil })
-	has, limit := len(s.subs)+len(missing), s.service.config.Limits.Channels
+	has, limit := len(s.subs)+len(missing), s.service.limits().Channels
 	if len(missing) > 0 && has > limit {
 		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "subscriptions", has, limit, "channels").on(missing[0].name)
 	}
@@ -497,7 +497,7 @@ func (s *Session) markPresent(name string) error {
 		s.present = map[string]struct{}{}
 	}
 	_, already := s.present[name]
-	if limit := s.service.config.Limits.Channels; !already && len(s.present) >= limit {
+	if limit := s.service.limits().Channels; !already && len(s.present) >= limit {
 		return over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "channel", len(s.present)+1, limit, "channels").on(name)
 	}
 	s.present[name] = struct{}{}

@@ -111,7 +111,7 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 	if n := len(request.GetClient()); n > maxClientBytes {
 		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, "client", n, maxClientBytes, "bytes")
 	}
-	heartbeat := s.config.Limits.Heartbeat
+	heartbeat := s.limits().Heartbeat
 	if d := request.GetHeartbeatInterval(); d != nil {
 		heartbeat = min(max(d.AsDuration(), minHeartbeat), maxHeartbeat)
 	}

@@ -42,7 +42,7 @@ func CutResponse(w http.ResponseWriter) func() {
 // One goroutine looks at all of them, which costs a session two stores for each
 // write; a deadline for each write would cost it a timer.
 func (s *Service) watchdog(ctx context.Context) {
-	timeout := s.config.Limits.WriteTimeout
+	timeout := s.limits().WriteTimeout
 	ticker := time.NewTicker(timeout / 4)
 	defer ticker.Stop()
 	for {

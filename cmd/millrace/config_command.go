@@ -16,7 +16,7 @@ func configCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  showHelp,
 	}
-	command.AddCommand(configCheckCommand(), configShowCommand())
+	command.AddCommand(configCheckCommand(), configShowCommand(), configReferenceCommand())
 	return command
 }
 

@@ -142,7 +142,7 @@ func (p proxies) client(r *http.Request) string {
 // address.
 type turnstile struct {
 	net.Listener
-	limit   int
+	limit   atomic.Int64
 	proxies proxies
 
 	refused atomic.Int64
@@ -152,7 +152,9 @@ type turnstile struct {
 }
 
 func newTurnstile(listener net.Listener, limit int, trusted proxies) *turnstile {
-	return &turnstile{Listener: listener, limit: limit, proxies: trusted, from: map[netip.Addr]int{}}
+	t := &turnstile{Listener: listener, proxies: trusted, from: map[netip.Addr]int{}}
+	t.limit.Store(int64(limit))
+	return t
 }
 
 // Accept implements [net.Listener].
@@ -200,7 +202,7 @@ func networkOf(addr netip.Addr) netip.Addr {
 func (t *turnstile) enter(addr netip.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.from[addr] >= t.limit {
+	if int64(t.from[addr]) >= t.limit.Load() {
 		return false
 	}
 	t.from[addr]++

@@ -12,7 +12,7 @@ import (
 // port is an address that the server answers on.
 type port struct {
 	http      *http.Server
-	listener  net.Listener
+	listener  *turnstile
 	cert, key string // files, for HTTPS; empty for none
 }
 

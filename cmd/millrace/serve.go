@@ -4,10 +4,13 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func serveCommand() *cobra.Command {
@@ -44,8 +47,24 @@ func runServe(command *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	announce(ctx, command.ErrOrStderr(), s)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer stop()
+	watching.Go(func() { s.watch(ctx, hangup, func() (config, error) { return reread(command.Flags()) }, c.files()) })
 	return s.run(ctx)
+}
+
+// reread is the configuration as it is now.
+func reread(flags *pflag.FlagSet) (config, error) {
+	c, err := load(flags)
+	if err != nil {
+		return config{}, err
+	}
+	return c.config, nil
 }
 
 func newLogger(w io.Writer, c logging) (*slog.Logger, error) {
