@@ -41,7 +41,7 @@ build: ## Build the server into .tmp/bin/millrace
 .PHONY: generate
 generate: npm ## Write gen/ and the client's types from proto/
 	buf generate
-	go run ./cmd/millrace config reference > docs/CONFIGURATION.md
+	go run ./cmd/millrace config reference > .tmp/CONFIGURATION.md && mv .tmp/CONFIGURATION.md docs/
 	buf generate --template buf.gen.web.yaml
 
 .PHONY: check-generate

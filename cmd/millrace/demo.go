@@ -50,7 +50,9 @@ func runDemo(command *cobra.Command, _ []string) error {
 	}
 	e := &exhibition{config: c, log: log, start: start, restart: make(chan struct{}, 1)}
 	e.show = demo.New(demo.Options{Server: url, Secret: []byte(c.Secret), Key: c.APIKeys[0], Restart: e.restartSoon, Log: log})
-	fmt.Fprintf(command.ErrOrStderr(), "millrace %s shows what it can do on %s/\n", buildVersion().Version, url)
+	e.listening = sync.OnceFunc(func() {
+		fmt.Fprintf(command.ErrOrStderr(), "millrace %s shows what it can do on %s/\n", buildVersion().Version, url)
+	})
 	return errors.Join(e.run(ctx), kept.Close())
 }
 
@@ -80,6 +82,8 @@ type exhibition struct {
 	start   engine.Open
 	show    *demo.Demo
 	restart chan struct{}
+	// listening says where the demo is, once it is there.
+	listening func()
 }
 
 // restartSoon ends the server that is running, for another to take its place.
@@ -112,6 +116,7 @@ func (e *exhibition) round(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	e.listening()
 	s.main.listener = e.show.Listener(s.main.listener)
 	s.main.http.Handler = e.show.Handler(s.main.http.Handler)
 	waiting.Go(func() {

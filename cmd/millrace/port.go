@@ -12,8 +12,9 @@ import (
 // port is an address that the server answers on.
 type port struct {
 	http      *http.Server
-	listener  *turnstile
-	cert, key string // files, for HTTPS; empty for none
+	listener  net.Listener
+	entrance  *turnstile // below the listener; nil where nobody is counted
+	cert, key string     // files, for HTTPS; empty for none
 }
 
 // open takes an address.
@@ -27,7 +28,7 @@ func (s *server) open(ctx context.Context, address string, secure bool, handler 
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	entrance := newTurnstile(listener, s.config.Limits.Connections, s.proxies)
-	p := &port{http: server, listener: entrance}
+	p := &port{http: server, listener: entrance, entrance: entrance}
 	if err := s.telemetry.observe(entrance, address); err != nil {
 		return nil, errors.Join(err, p.close())
 	}

@@ -96,8 +96,8 @@ func (s *server) apply(c config) error {
 		return err
 	}
 	for _, p := range []*port{s.main, s.admin} {
-		if p != nil {
-			p.listener.limit.Store(int64(c.Limits.Connections))
+		if p != nil && p.entrance != nil {
+			p.entrance.limit.Store(int64(c.Limits.Connections))
 		}
 	}
 	return nil
