@@ -4,7 +4,11 @@ import (
 	"net/http"
 
 	"millrace.dev/adapters/admin"
+	"millrace.dev/console"
 )
+
+// consolePath is where the operators' page is.
+const consolePath = "/console/"
 
 // adminRoutes are the paths of the operators' address: those of the main one, so
 // that a page there is of one origin with all that it calls, and what the main one
@@ -14,6 +18,8 @@ func (s *server) adminRoutes(main *http.ServeMux) http.Handler {
 	mux.Handle("/", main)
 	mux.Handle("GET /debug/pprof/", admin.Profiles(s.service))
 	mux.Handle("GET /metrics", s.telemetry.metrics())
+	mux.Handle("GET /{$}", http.RedirectHandler(consolePath, http.StatusFound))
+	mux.Handle("GET "+consolePath, http.StripPrefix(consolePath[:len(consolePath)-1], console.Handler()))
 	return mux
 }
 

@@ -91,6 +91,10 @@ var arrows = []arrow{
 		"the demo is an application: it knows the API, not how it is served",
 	},
 	{
+		"console", nil,
+		"the page asks for everything over the API, like any other client",
+	},
+	{
 		"gen/...",
 		[]string{"gen/...", "connectrpc.com/...", "google.golang.org/protobuf/..."},
 		"generated code is a leaf: it holds messages and no decisions",
@@ -159,6 +163,7 @@ func TestAnImportAgainstTheArrowsIsNamed(t *testing.T) {
 		{"a wire checks credentials itself", "adapters/sse", module + "auth", false},
 		{"the demo calls the API", "demo", module + "gen/millrace/v1", true},
 		{"the demo uses the service", "demo", module + "service", false},
+		{"the console uses the service", "console", module + "service", false},
 		{"cmd uses all", "cmd/millrace", module + "adapters/ws", true},
 		{"e2e uses all", "e2e", module + "cmd/millrace", true},
 		{"a package without an arrow uses a wire", "internal/memhttp", module + "adapters/ws", false},

@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['test/*.test.ts'],
+    globalSetup: '../client/test/browser.setup.ts',
+    fileParallelism: false,
+    testTimeout: 30_000,
+    expect: { poll: { timeout: 10_000, interval: 20 } },
+    hookTimeout: 60_000,
+  },
+});
