@@ -1,4 +1,4 @@
-import { useMessages } from '@millrace/client/react';
+import { useMessages, usePresence } from '@millrace/client/react';
 import { type ReactNode, useState } from 'react';
 import { DirectMessage } from '../../document/direct-message.jsx';
 import { Avatar } from '../../parts/avatar.tsx';
@@ -12,8 +12,10 @@ interface Direct {
 /** The document's component writes into somebody's inbox. What others write into mine is read here. */
 export function Inbox(): ReactNode {
   const { messages } = useMessages<Direct>(`user.${currentUserId}.messages`, { subscription: { recent: 20 } });
+  const { members } = usePresence('chat.lobby');
   const [partner, setPartner] = useState('parrot');
-  const known = [...new Set(['parrot', ...messages.map(({ data }) => data.from), partner])];
+  const others = [...members.map(({ user }) => user), ...messages.map(({ data }) => data.from), partner];
+  const known = [...new Set(['parrot', ...others])].filter((user) => user !== currentUserId);
   return (
     <div className="direct">
       <label>
