@@ -12,6 +12,10 @@ export PATH := $(abspath $(BIN)):$(abspath tools/node_modules/.bin):$(PATH)
 FUZZTIME ?= 10s
 export FUZZTIME
 
+# How long `make chaos` breaks things, and what decides which.
+CHAOSTIME ?= 60s
+CHAOSSEED ?= 1
+
 # The tests that need more than Go. The other scenarios are part of `make test-go`.
 FOREIGN := Client|Example|Pages|EventSource
 
@@ -98,6 +102,19 @@ web: npm-web ## Check, test and build the TypeScript packages in web/
 .PHONY: web-test
 web-test: deps npm-web ## Run the TypeScript client in Chromium against the server
 	npm run test:browser --prefix web
+
+.PHONY: cluster
+cluster: fleet ## Run three nodes on three NATS servers, with a proxy on 127.0.0.1:8080
+	$(BIN)/chaos --for 0 --listen 127.0.0.1:8080
+
+.PHONY: chaos
+chaos: fleet ## Break a cluster for CHAOSTIME (60s), and check what clients see
+	$(BIN)/chaos --for $(CHAOSTIME) --seed $(CHAOSSEED)
+
+.PHONY: fleet
+fleet: build
+	go build -o $(BIN)/nats-server github.com/nats-io/nats-server/v2
+	go build -o $(BIN)/chaos ./chaos
 
 .PHONY: vuln
 vuln: $(BIN)/govulncheck ## Report known vulnerabilities that the code reaches (needs the internet)

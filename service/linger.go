@@ -144,15 +144,16 @@ func (s *Service) takeOverHere(session *Session, token string) {
 // takeOverFrom takes a session over that another node has, or had before it died.
 func (s *Service) takeOverFrom(ctx context.Context, node string, session *Session, token string) {
 	id := parseToken(token).id
-	legacy, given := s.askFor(ctx, node, session, token)
-	if !given {
+	given := s.askFor(ctx, node, session, token)
+	legacy := given.GetEntries()
+	if given == nil {
 		legacy = s.presence.entriesOf(node, id)
 	}
 	digest := digestOf(token)
 	var present map[string]struct{}
-	claim := uint64(0)
+	claim := given.GetClaim() + 1
 	for _, e := range legacy {
-		if !given && (!isSame(string(digest), string(e.GetTokenDigest())) || e.GetMember() != memberName(id, session.who())) {
+		if given == nil && (!isSame(string(digest), string(e.GetTokenDigest())) || e.GetMember() != memberName(id, session.who())) {
 			return
 		}
 		if present == nil {
@@ -161,7 +162,7 @@ func (s *Service) takeOverFrom(ctx context.Context, node string, session *Sessio
 		present[e.GetChannel()] = struct{}{}
 		claim = max(claim, e.GetClaim()+1)
 	}
-	if !given && present == nil {
+	if given == nil && present == nil {
 		return
 	}
 	session.id, session.token, session.claim, session.present = id, s.newToken(id), claim, present
@@ -170,17 +171,17 @@ func (s *Service) takeOverFrom(ctx context.Context, node string, session *Sessio
 
 // askFor asks a node for a session, if it was there just now: one that does not
 // answer keeps the client waiting.
-func (s *Service) askFor(ctx context.Context, node string, session *Session, token string) (legacy []*nodev1.Entry, given bool) {
+func (s *Service) askFor(ctx context.Context, node string, session *Session, token string) *nodev1.Legacy {
 	if !s.presence.wasHeard(node, beatInterval+time.Second) {
-		return nil, false
+		return nil
 	}
 	answer, err := s.nodes.call(ctx, node, &nodev1.Call{Call: &nodev1.Call_TakeOver{
 		TakeOver: &nodev1.TakeOver{Token: token, User: session.who().User},
 	}})
 	if err != nil {
-		return nil, false
+		return nil
 	}
-	return answer.GetLegacy().GetEntries(), answer.GetLegacy() != nil
+	return answer.GetLegacy()
 }
 
 // giveAway ends a session in favour of one on another node. What it leaves stays
@@ -189,16 +190,18 @@ func (s *Service) giveAway(token, user string) (*nodev1.Legacy, error) {
 	session, err := s.session(token)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id := parseToken(token).id
+	id, claim := parseToken(token).id, uint64(0)
 	switch r := s.lost[id]; {
 	case err == nil && session.who().User == user:
+		claim = session.claim
 		s.linger(session, session.handOver())
 		delete(s.sessions, id)
 	case r != nil && isSame(r.token, token) && r.identity.User == user:
+		claim = r.who.claim
 	default:
 		return nil, refuse(millracev1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND, "session_token", "no session has this token")
 	}
-	return &nodev1.Legacy{Entries: s.presence.entriesOf(s.node, id)}, nil
+	return &nodev1.Legacy{Entries: s.presence.entriesOf(s.node, id), Claim: claim}, nil
 }
 
 // supersede ends what this node has of a session that another node has taken over.

@@ -253,13 +253,17 @@ func (s *Service) session(token string) (*Session, error) {
 // Ready reports why the node cannot serve: it is draining, or a message does not
 // make its way through engine and hub within the time that ctx leaves.
 func (s *Service) Ready(ctx context.Context) error {
-	s.mu.RLock()
-	draining := s.draining
-	s.mu.RUnlock()
-	if draining != nil {
-		return draining
+	if err := s.isGoing(); err != nil {
+		return err
 	}
 	return s.probe(ctx)
+}
+
+// isGoing is why no session is opened any more, once that is so.
+func (s *Service) isGoing() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.draining
 }
 
 // probe sends a message through the real path and waits for it.

@@ -124,6 +124,9 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 	if cut, ok := ctx.Value(cutKey{}).(func()); ok {
 		session.cut = cut
 	}
+	if err := s.isGoing(); err != nil {
+		return nil, err // nothing is taken over by a node that keeps no session
+	}
 	s.takeOver(ctx, session, request.GetSessionToken())
 	session.notices = []*Frame{session.ready()}
 	if err := s.register(session); err != nil {

@@ -18,6 +18,7 @@ package nats
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
@@ -203,21 +204,35 @@ func (e *nats) start(ctx context.Context) error {
 	if err := e.conn.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	now, err := e.stream.info(ctx)
-	if err != nil {
-		return err
+	return e.begin(ctx)
+}
+
+// begin notes where the stream ends now. One that was made just now, or whose
+// leader is being elected, is asked until it answers.
+func (e *nats) begin(ctx context.Context) error {
+	for {
+		now, err := e.stream.info(ctx)
+		var newest *stored
+		if err == nil {
+			newest, err = e.stream.get(ctx, getRequest{LastOf: e.options.Prefix + logSpace + ">"})
+		}
+		switch {
+		case err == nil:
+			if newest != nil {
+				e.newest.Store(newest.sequence)
+				e.catalog.newest = newest.sequence
+			}
+			e.progress.reach(now.State.LastSequence)
+			e.catalog.floor = now.State.LastSequence
+			return nil
+		case ctx.Err() != nil || !errors.Is(err, engine.ErrUnavailable):
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(maxBackoff):
+		}
 	}
-	newest, err := e.stream.get(ctx, getRequest{LastOf: e.options.Prefix + logSpace + ">"})
-	if err != nil {
-		return err
-	}
-	if newest != nil {
-		e.newest.Store(newest.sequence)
-		e.catalog.newest = newest.sequence
-	}
-	e.progress.reach(now.State.LastSequence)
-	e.catalog.floor = now.State.LastSequence
-	return nil
 }
 
 // epochOf is what all epochs of a stream begin with.

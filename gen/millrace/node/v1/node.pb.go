@@ -1257,7 +1257,9 @@ func (*Answer_Response) isAnswer_Outcome() {}
 type Legacy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where it is present.
-	Entries       []*Entry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	Entries []*Entry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	// How often the session was taken over so far.
+	Claim         uint64 `protobuf:"varint,2,opt,name=claim,proto3" json:"claim,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1297,6 +1299,13 @@ func (x *Legacy) GetEntries() []*Entry {
 		return x.Entries
 	}
 	return nil
+}
+
+func (x *Legacy) GetClaim() uint64 {
+	if x != nil {
+		return x.Claim
+	}
+	return 0
 }
 
 // Revocations are credentials that count no longer.
@@ -1496,9 +1505,10 @@ const file_millrace_node_v1_node_proto_rawDesc = "" +
 	"\x06caller\x18\x03 \x01(\v2\x18.millrace.node.v1.CallerH\x00R\x06caller\x122\n" +
 	"\x06legacy\x18\x04 \x01(\v2\x18.millrace.node.v1.LegacyH\x00R\x06legacy\x12\x1c\n" +
 	"\bresponse\x18\x05 \x01(\fH\x00R\bresponseB\t\n" +
-	"\aoutcome\";\n" +
+	"\aoutcome\"Q\n" +
 	"\x06Legacy\x121\n" +
-	"\aentries\x18\x01 \x03(\v2\x17.millrace.node.v1.EntryR\aentries\"M\n" +
+	"\aentries\x18\x01 \x03(\v2\x17.millrace.node.v1.EntryR\aentries\x12\x14\n" +
+	"\x05claim\x18\x02 \x01(\x04R\x05claim\"M\n" +
 	"\vRevocations\x12>\n" +
 	"\vrevocations\x18\x01 \x03(\v2\x1c.millrace.node.v1.RevocationR\vrevocations\"\x99\x01\n" +
 	"\n" +
