@@ -34,7 +34,7 @@ func newLedger() *ledger {
 	return &ledger{acked: map[string]map[uint64]ack{}, heads: map[string]uint64{}, placed: map[string]map[uint64]string{}}
 }
 
-func (l *ledger) fault(rule, format string, args ...any) {
+func (l *ledger) faultf(rule, format string, args ...any) {
 	l.faults = append(l.faults, time.Now().Format(time.TimeOnly)+" "+rule+": "+fmt.Sprintf(format, args...))
 }
 
@@ -46,10 +46,10 @@ func (l *ledger) published(channel, id string, offset uint64, took time.Duration
 		l.acked[channel] = map[uint64]ack{}
 	}
 	if other, taken := l.acked[channel][offset]; taken {
-		l.fault("B-1", "%s: %s and %s were both acknowledged at %d", channel, other.id, id, offset)
+		l.faultf("B-1", "%s: %s and %s were both acknowledged at %d", channel, other.id, id, offset)
 	}
 	if offset <= l.heads[channel] {
-		l.fault("D-2", "%s: %s was acknowledged at %d, after %d", channel, id, offset, l.heads[channel])
+		l.faultf("D-2", "%s: %s was acknowledged at %d, after %d", channel, id, offset, l.heads[channel])
 	}
 	l.acked[channel][offset] = ack{id, time.Now()}
 	l.heads[channel] = offset
@@ -86,19 +86,19 @@ func (r *reader) sees(epoch string, offset uint64, id string) {
 	l.Delivered++
 	switch {
 	case r.epoch != "" && epoch != r.epoch:
-		l.fault("D-5", "%s: the epoch changes from %s to %s without a gap", r, r.epoch, epoch)
+		l.faultf("D-5", "%s: the epoch changes from %s to %s without a gap", r, r.epoch, epoch)
 	case offset <= r.offset:
-		l.fault("D-4", "%s: %d comes after %d", r, offset, r.offset)
+		l.faultf("D-4", "%s: %d comes after %d", r, offset, r.offset)
 	case r.offset > 0 && offset != r.offset+1:
-		l.fault("D-4", "%s: %d follows %d without a gap", r, offset, r.offset)
+		l.faultf("D-4", "%s: %d follows %d without a gap", r, offset, r.offset)
 	case r.seen[id]:
-		l.fault("B-1", "%s: %s comes twice", r, id)
+		l.faultf("B-1", "%s: %s comes twice", r, id)
 	}
 	if l.placed[r.channel] == nil {
 		l.placed[r.channel] = map[uint64]string{}
 	}
 	if other, known := l.placed[r.channel][offset]; known && other != id {
-		l.fault("D-1", "%s: %s is at %d, where another reader has %s", r, id, offset, other)
+		l.faultf("D-1", "%s: %s is at %d, where another reader has %s", r, id, offset, other)
 	}
 	l.placed[r.channel][offset] = id
 	r.epoch, r.offset, r.seen[id] = epoch, offset, true
@@ -111,7 +111,7 @@ func (r *reader) sees(epoch string, offset uint64, id string) {
 func (r *reader) gap(what string) {
 	r.ledger.mu.Lock()
 	defer r.ledger.mu.Unlock()
-	r.ledger.fault("D-4", "%s: a gap, though all is kept: %s", r, what)
+	r.ledger.faultf("D-4", "%s: a gap, though all is kept: %s", r, what)
 }
 
 func (r *reader) resumes() (epoch string, offset uint64) {
@@ -140,14 +140,14 @@ func (l *ledger) check() {
 	for _, r := range l.readers {
 		for offset, a := range l.acked[r.channel] {
 			if !r.seen[a.id] {
-				l.fault("D-3", "%s: %s was acknowledged at %d and never came", r, a.id, offset)
+				l.faultf("D-3", "%s: %s was acknowledged at %d and never came", r, a.id, offset)
 			}
 		}
 	}
 	for channel, acked := range l.acked {
 		for offset, a := range acked {
 			if id := l.placed[channel][offset]; id != a.id {
-				l.fault("D-3", "%s: %s was acknowledged at %d, where readers have %q", channel, a.id, offset, id)
+				l.faultf("D-3", "%s: %s was acknowledged at %d, where readers have %q", channel, a.id, offset, id)
 			}
 		}
 	}

@@ -22,8 +22,6 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	var o options
 	flag.DurationVar(&o.long, "for", time.Minute, "how long faults happen; 0 for a cluster without faults and clients")
 	flag.Uint64Var(&o.seed, "seed", 1, "what decides which faults happen")
@@ -35,7 +33,10 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "let only faults happen whose name has this text")
 	flag.StringVar(&o.report, "report", "", "file to add the report to")
 	flag.Parse()
-	if err := run(ctx, o); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := run(ctx, o)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(1)
 	}
@@ -189,7 +190,7 @@ func (t *trial) await(ctx context.Context, what string, wrong func() string) {
 		}
 		if time.Since(began) > settleFor || ctx.Err() != nil {
 			t.ledger.mu.Lock()
-			t.ledger.fault("D-3", "not so after %s: %s: %s", settleFor, what, text)
+			t.ledger.faultf("D-3", "not so after %s: %s: %s", settleFor, what, text)
 			t.ledger.mu.Unlock()
 			return
 		}

@@ -57,7 +57,7 @@ func (m *member) connect(ctx context.Context, client millracev1connect.RealtimeS
 		}
 		if m.id != "" && m.id != ready.GetSession() {
 			m.ledger.mu.Lock()
-			m.ledger.fault("P-3", "%s was not taken over, and is %s", m.id, ready.GetSession())
+			m.ledger.faultf("P-3", "%s was not taken over, and is %s", m.id, ready.GetSession())
 			m.ledger.mu.Unlock()
 		}
 		m.token, m.id = ready.GetSessionToken(), ready.GetSession()
@@ -152,7 +152,7 @@ func (w *watcher) left(name, how string) {
 		w.ledger.Leaves++
 		return
 	}
-	w.ledger.fault("P-12", "%s %s, and was never away for long", name, how)
+	w.ledger.faultf("P-12", "%s %s, and was never away for long", name, how)
 }
 
 // allow lets members leave.

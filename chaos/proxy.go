@@ -138,7 +138,8 @@ func (b *backend) check(ctx context.Context) {
 		if err == nil {
 			_ = response.Body.Close()
 		}
-		if b.healthy.Swap(isThere); !isThere {
+		b.healthy.Store(isThere)
+		if !isThere {
 			b.cut()
 		}
 	}

@@ -1,11 +1,13 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,16 +44,45 @@ func digestOf(token string) []byte {
 	return digest[:]
 }
 
+// credential is what a session is taken over with: its token, and the one that it
+// was itself taken over from another node with. Its client may not have been told
+// the new one.
+type credential struct{ token, prior string }
+
+func (c credential) accepts(token string) bool {
+	return isSame(c.token, token) || c.prior != "" && isSame(c.prior, token)
+}
+
+// digest is what other nodes know of it.
+func (c credential) digest() []byte {
+	if c.prior == "" {
+		return digestOf(c.token)
+	}
+	return append(digestOf(c.token), digestOf(c.prior)...)
+}
+
+// isDigestOf reports whether a credential of the digest accepts the token.
+func isDigestOf(digest []byte, token string) bool {
+	for one := range slices.Chunk(digest, sha256.Size) {
+		if subtle.ConstantTimeCompare(one, digestOf(token)) == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Session) credential() credential { return credential{s.token, s.prior} }
+
 // entrant is who the session is in presence.
 func (s *Session) entrant() entrant {
-	return entrant{member: memberName(s.id, s.who()), session: s.id, claim: s.claim, digest: digestOf(s.token)}
+	return entrant{member: memberName(s.id, s.who()), session: s.id, claim: s.claim, digest: s.credential().digest()}
 }
 
 // remains is what stays of a session that ended without leaving: for a while
 // nobody sees it go, and the client can take it over.
 type remains struct {
 	who      entrant
-	token    string
+	by       credential
 	identity auth.Identity
 	present  map[string]struct{}
 	timer    *time.Timer // makes the session leave
@@ -62,7 +93,7 @@ func (s *Service) linger(session *Session, present map[string]struct{}) {
 	if s.draining != nil {
 		return // a node that goes makes nobody leave
 	}
-	r := &remains{who: session.entrant(), token: session.token, identity: session.who(), present: present}
+	r := &remains{who: session.entrant(), by: session.credential(), identity: session.who(), present: present}
 	r.timer = time.AfterFunc(s.limits().Linger, func() { s.expire(r) })
 	s.lost[r.who.session] = r
 }
@@ -116,7 +147,9 @@ func memberName(session string, identity auth.Identity) string {
 // one: of one that was lost, or whose connection nobody has missed yet. One that
 // another node had keeps its id and its presence, and has a new token.
 func (s *Service) takeOver(ctx context.Context, session *Session, token string) {
-	switch from := parseToken(token).node; from {
+	parts := parseToken(token)
+	from := cmp.Or(s.presence.ownerOf(parts.id), parts.node)
+	switch from {
 	case "":
 	case s.node:
 		s.takeOverHere(session, token)
@@ -129,14 +162,14 @@ func (s *Service) takeOverHere(session *Session, token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := parseToken(token).id
-	if r := s.lost[id]; r != nil && isSame(r.token, token) && r.identity.User == session.who().User {
+	if r := s.lost[id]; r != nil && r.by.accepts(token) && r.identity.User == session.who().User {
 		r.timer.Stop()
 		delete(s.lost, id)
-		session.id, session.token, session.claim, session.present = id, r.token, r.who.claim, r.present
+		session.id, session.token, session.prior, session.claim, session.present = id, r.by.token, r.by.prior, r.who.claim, r.present
 		return
 	}
-	if old := s.sessions[id]; old != nil && isSame(old.token, token) && old.who().User == session.who().User {
-		session.id, session.token, session.claim, session.present = id, old.token, old.claim, old.handOver()
+	if old := s.sessions[id]; old != nil && old.credential().accepts(token) && old.who().User == session.who().User {
+		session.id, session.token, session.prior, session.claim, session.present = id, old.token, old.prior, old.claim, old.handOver()
 		delete(s.sessions, id)
 	}
 }
@@ -149,11 +182,10 @@ func (s *Service) takeOverFrom(ctx context.Context, node string, session *Sessio
 	if given == nil {
 		legacy = s.presence.entriesOf(node, id)
 	}
-	digest := digestOf(token)
 	var present map[string]struct{}
 	claim := given.GetClaim() + 1
 	for _, e := range legacy {
-		if given == nil && (!isSame(string(digest), string(e.GetTokenDigest())) || e.GetMember() != memberName(id, session.who())) {
+		if given == nil && (!isDigestOf(e.GetTokenDigest(), token) || e.GetMember() != memberName(id, session.who())) {
 			return
 		}
 		if present == nil {
@@ -165,7 +197,7 @@ func (s *Service) takeOverFrom(ctx context.Context, node string, session *Sessio
 	if given == nil && present == nil {
 		return
 	}
-	session.id, session.token, session.claim, session.present = id, s.newToken(id), claim, present
+	session.id, session.token, session.prior, session.claim, session.present = id, s.newToken(id), token, claim, present
 	s.presence.adopt(session.entrant(), legacy)
 }
 
@@ -187,16 +219,16 @@ func (s *Service) askFor(ctx context.Context, node string, session *Session, tok
 // giveAway ends a session in favour of one on another node. What it leaves stays
 // here until the other node says that it has it.
 func (s *Service) giveAway(token, user string) (*nodev1.Legacy, error) {
-	session, err := s.session(token)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id, claim := parseToken(token).id, uint64(0)
+	session := s.sessions[id]
 	switch r := s.lost[id]; {
-	case err == nil && session.who().User == user:
+	case session != nil && session.credential().accepts(token) && session.who().User == user:
 		claim = session.claim
 		s.linger(session, session.handOver())
 		delete(s.sessions, id)
-	case r != nil && isSame(r.token, token) && r.identity.User == user:
+	case r != nil && r.by.accepts(token) && r.identity.User == user:
 		claim = r.who.claim
 	default:
 		return nil, refuse(millracev1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND, "session_token", "no session has this token")

@@ -79,7 +79,7 @@ type entrant struct {
 	member  string // who it is
 	session string // its public id
 	claim   uint64 // how often other nodes have taken it over
-	digest  []byte // of its token
+	digest  []byte // of the tokens that it can be taken over with
 }
 
 // entry is what a session says of its user.

@@ -346,3 +346,31 @@ func TestN8OperatorsSeeAndEndTheSessionsOfAllNodes(t *testing.T) {
 		refused(t, err, "FORBIDDEN")
 	})
 }
+
+func TestN7ATokenWhoseSuccessorWasNeverToldStillWorks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh()
+		var nodes []*node
+		for range 3 {
+			n, _ := m.start(t, keeping(0))
+			nodes = append(nodes, n)
+		}
+		w := nodes[0].watch()
+		tab := nodes[0].tab("", "a", "x")
+		time.Sleep(soon)
+		was := tab.ready()
+		for _, n := range []*node{nodes[1], nodes[2], nodes[2], nodes[0]} {
+			c := n.open(&millracev1.SubscribeRequest{SessionToken: was.GetSessionToken()})
+			time.Sleep(soon)
+			if got := c.ready().GetSession(); got != was.GetSession() {
+				t.Errorf("the session is %s, and was %s", got, was.GetSession())
+			}
+			if n != nodes[1] {
+				was = c.ready()
+			}
+		}
+		if left := w.sawLeave(); len(left) > 0 {
+			t.Errorf("%q have left", left)
+		}
+	})
+}

@@ -21,6 +21,7 @@ import (
 type Session struct {
 	// Set once.
 	id, token string
+	prior     string // token that it was taken over from another node with
 	claim     uint64 // how often nodes have taken it over from others
 	service   *Service
 	protocol  string

@@ -412,6 +412,18 @@ func (p *presence) wasHeard(node string, of time.Duration) bool {
 	return x != nil && !x.over && !x.bye && time.Since(x.heard) < of
 }
 
+// ownerOf is the node that has a session, as far as presence knows.
+func (p *presence) ownerOf(session string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for node, entries := range p.shares {
+		if entries[session] != nil {
+			return node
+		}
+	}
+	return ""
+}
+
 // entriesOf are those of one session of a node.
 func (p *presence) entriesOf(node, session string) []*nodev1.Entry {
 	p.mu.Lock()

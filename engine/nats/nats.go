@@ -225,7 +225,7 @@ func (e *nats) begin(ctx context.Context) error {
 			e.progress.reach(now.State.LastSequence)
 			e.catalog.floor = now.State.LastSequence
 			return nil
-		case ctx.Err() != nil || !errors.Is(err, engine.ErrUnavailable):
+		case ctx.Err() != nil || !isPassing(err):
 			return err
 		}
 		select {
@@ -233,6 +233,13 @@ func (e *nats) begin(ctx context.Context) error {
 		case <-time.After(maxBackoff):
 		}
 	}
+}
+
+// isPassing reports whether the stream is not to be had, or not yet known to the
+// server that was asked.
+func isPassing(err error) bool {
+	refused, ok := errors.AsType[*apiError](err)
+	return errors.Is(err, engine.ErrUnavailable) || ok && refused.ErrCode == codeNoStream
 }
 
 // epochOf is what all epochs of a stream begin with.

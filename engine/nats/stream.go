@@ -54,6 +54,7 @@ const (
 	codeNoSpace       = 10077 // max bytes
 	codeNoResources   = 10023
 	codeNotClustered  = 10074
+	codeNoStream      = 10059
 )
 
 // ask calls the JetStream API.

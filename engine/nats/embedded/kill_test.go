@@ -59,7 +59,7 @@ func TestPublishUntilKilled(t *testing.T) {
 					return
 				}
 				out.Lock()
-				fmt.Printf("acked %s %s %d\n", room(p), id, receipt.Position.Offset) //nolint:forbidigo // to the other process
+				fmt.Printf("acked %s %s %d\n", room(p), id, receipt.Position.Offset)
 				out.Unlock()
 			}
 		})
@@ -128,7 +128,8 @@ func publishAndKill(t *testing.T, dir string, fsync time.Duration, acked map[str
 			acked[channel] = map[string]uint64{}
 		}
 		acked[channel][id] = offset
-		if n++; n == end {
+		n++
+		if n == end {
 			if err := cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}

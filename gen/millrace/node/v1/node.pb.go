@@ -455,7 +455,7 @@ type Entry struct {
 	Order uint64 `protobuf:"varint,7,opt,name=order,proto3" json:"order,omitempty"`
 	// When the member came.
 	EnterTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=enter_time,json=enterTime,proto3" json:"enter_time,omitempty"`
-	// SHA-256 of the session's token.
+	// SHA-256 of each token that the session can be taken over with.
 	TokenDigest   []byte `protobuf:"bytes,9,opt,name=token_digest,json=tokenDigest,proto3" json:"token_digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
