@@ -33,7 +33,7 @@ func (f front) handler(next http.Handler) http.Handler {
 			r = r.WithContext(service.WithCertificate(r.Context(), r.TLS.PeerCertificates[0]))
 		}
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = newTimedBody(r.Body, http.NewResponseController(w), f.handshake)
+			r.Body = newTimedBody(r.Body, w, f.handshake)
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -48,12 +48,13 @@ const minBodyRate = 8 << 10
 type timedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
+	header  http.Header // of the response
 	until   time.Time
 	done    bool
 }
 
-func newTimedBody(body io.ReadCloser, control *http.ResponseController, limit time.Duration) *timedBody {
-	b := &timedBody{ReadCloser: body, control: control, until: time.Now().Add(limit)}
+func newTimedBody(body io.ReadCloser, w http.ResponseWriter, limit time.Duration) *timedBody {
+	b := &timedBody{ReadCloser: body, control: http.NewResponseController(w), header: w.Header(), until: time.Now().Add(limit)}
 	b.set(b.until)
 	return b
 }
@@ -62,8 +63,11 @@ func newTimedBody(body io.ReadCloser, control *http.ResponseController, limit ti
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {
-	case err != nil:
+	case errors.Is(err, io.EOF):
 		b.release()
+	case err != nil:
+		b.done = true // its time is over for good: nothing else comes on this connection
+		b.header.Set("Connection", "close")
 	case n > 0 && !b.done:
 		b.until = b.until.Add(time.Duration(n) * time.Second / minBodyRate)
 		b.set(b.until)
