@@ -1,0 +1,121 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { expect, vi } from 'vitest';
+
+/** The demo as a process of its own. */
+export interface Demo {
+  readonly url: string;
+  /** Ends it without a word, as a crash would. */
+  kill(): Promise<void>;
+  /** Starts it again at the same address. */
+  start(): Promise<void>;
+  /** Asks it as a visitor. */
+  as(user: string): Promise<Caller>;
+}
+
+/** Somebody who calls the server beside the browser, with the token of a visitor. */
+export interface Caller {
+  get<T>(path: string): Promise<T>;
+  /** The data of what a channel keeps, oldest first. */
+  history<T>(channel: string): Promise<T[]>;
+  send(method: string, path: string, body?: unknown): Promise<void>;
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const address = probe.address();
+  probe.close();
+  if (typeof address !== 'object' || !address) throw new Error('no port');
+  return address.port;
+}
+
+export async function startDemo(): Promise<Demo> {
+  const address = `127.0.0.1:${await freePort()}`;
+  const url = `http://${address}`;
+  let child: ChildProcess | undefined;
+  const start = async (): Promise<void> => {
+    child = spawn(process.env.MILLRACE_PROGRAM ?? 'millrace', ['demo', '--listen', address], { stdio: 'ignore' });
+    await vi.waitFor(async () => expect((await fetch(`${url}/readyz`)).ok).toBe(true), 30_000);
+  };
+  await start();
+  return {
+    url,
+    start,
+    async kill() {
+      if (!child || child.exitCode !== null) return;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    },
+    as: (user) => call(url, user),
+  };
+}
+
+async function call(url: string, user: string): Promise<Caller> {
+  const entered = await fetch(`${url}/demo/api/visitor`, { method: 'POST', body: JSON.stringify({ user }) });
+  const { token }: { token: string } = await entered.json();
+  const ask = async (method: string, path: string, body?: unknown): Promise<Response> => {
+    const response = await fetch(url + path, {
+      method,
+      headers: { authorization: `Bearer ${token}` },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    return response;
+  };
+  const get = async <T>(path: string): Promise<T> => (await ask('GET', path)).json();
+  return {
+    get,
+    async history<T>(channel: string) {
+      const { messages = [] } = await get<{ messages?: { data: T }[] }>(`/history/${channel}?limit=1000`);
+      return messages.map(({ data }) => data);
+    },
+    async send(method, path, body) {
+      await ask(method, path, body);
+    },
+  };
+}
+
+/** A visitor in a browser of his own. */
+export interface Visitor {
+  readonly page: Page;
+  readonly user: string;
+  /** What the page complained about. */
+  readonly complaints: readonly string[];
+  close(): Promise<void>;
+}
+
+/** What browsers say of a lost connection, where a test breaks it. */
+const ofNetwork = /WebSocket connection|net::ERR_|Failed to load resource/;
+
+export async function visit(browser: Browser, demo: Demo, path: string, width = 1440): Promise<Visitor> {
+  const context = await browser.newContext({ viewport: { width, height: 900 } });
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('console', (message) => {
+    if (message.type() === 'error' && !ofNetwork.test(message.text())) complaints.push(message.text());
+  });
+  await page.goto(`${demo.url}/demo/${path}`);
+  await page.locator('[role=status][data-state=connected]').waitFor();
+  const user = await page.evaluate(() => sessionStorage.getItem('millrace-demo-user') ?? '');
+  return { page, user, complaints, close: () => context.close() };
+}
+
+export function launch(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox'],
+  });
+}
+
+/** `quiet-otter-42` is called Quiet Otter. */
+export function nameOf(user: string): string {
+  return user
+    .split('-')
+    .slice(0, 2)
+    .map((word) => word.slice(0, 1).toUpperCase() + word.slice(1))
+    .join(' ');
+}
