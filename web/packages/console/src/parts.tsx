@@ -144,6 +144,8 @@ export function Action(props: {
   /** What is done; the text that it returns is told. */
   readonly run: () => Promise<string>;
   readonly small?: boolean;
+  /** Whether there is nothing to do it to. */
+  readonly disabled?: boolean;
 }) {
   const { notify } = useConsole();
   const dialog = useRef<HTMLDialogElement>(null);
@@ -162,7 +164,12 @@ export function Action(props: {
   };
   return (
     <>
-      <button type="button" class={props.small ? 'danger small' : 'danger'} onClick={() => dialog.current?.showModal()}>
+      <button
+        type="button"
+        class={props.small ? 'danger small' : 'danger'}
+        disabled={props.disabled ?? false}
+        onClick={() => dialog.current?.showModal()}
+      >
         {props.label}
       </button>
       <dialog ref={dialog} aria-labelledby={title}>

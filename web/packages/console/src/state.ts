@@ -79,8 +79,8 @@ export function usePages() {
 }
 
 const words: Record<string, string> = {
-  UNAUTHENTICATED: 'The server does not accept these credentials.',
-  CONNECTION_LOST: 'The server cannot be reached.',
+  UNAUTHENTICATED: 'The server does not accept these credentials',
+  CONNECTION_LOST: 'The server cannot be reached',
 };
 
 /** What an error means to an operator. */
@@ -88,5 +88,5 @@ export function explain(error: unknown): string {
   if (!(error instanceof RealtimeError))
     return error instanceof TypeError ? 'The server cannot be reached.' : String(error);
   const detail = error.message.replace(/^(unauthenticated: |answered with .*)/, '');
-  return [words[error.reason] ?? error.reason, detail].filter(Boolean).join(' ').trim();
+  return [words[error.reason] ?? error.reason, detail].filter(Boolean).join(': ');
 }

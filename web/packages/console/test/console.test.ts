@@ -117,7 +117,7 @@ describe('the pages', () => {
   });
 
   it('go through many sessions page by page', async () => {
-    for (let i = 0; i < 60; i++) await stage.stream('crowd', ['many']);
+    await Promise.all(Array.from({ length: 60 }, () => stage.stream('crowd', ['many'])));
     const page = await operator();
     await visit(page, 'sessions?user=crowd', 'Sessions');
     await page.getByText('1 to 50 of 60').waitFor();
@@ -162,7 +162,7 @@ describe('a channel', () => {
 
   it('stops while it is paused, and shows nothing but what is searched for', async () => {
     const page = await operator();
-    await visit(page, 'channels/paused.*', 'Channel paused.*');
+    await visit(page, 'channels/paused.*', 'Pattern paused.*');
     const lines = page.getByRole('list', { name: 'Messages, newest first' });
     await expect
       .poll(async () => {

@@ -43,6 +43,7 @@ function Kick() {
       </Field>
       <Action
         label="Kick"
+        disabled={!user}
         question={`Kick ${user || 'nobody'}?`}
         run={async () => {
           const { sessions: n } = await api.call('Kick', { user, duration: `${seconds}s` });
@@ -78,6 +79,7 @@ function Revoke() {
       </Field>
       <Action
         label="Revoke"
+        disabled={!value}
         question={what === 'user' ? `Revoke what ${value || 'nobody'} was issued?` : `Revoke the token ${value}?`}
         run={async () => {
           const { sessions: n } = await api.call('Revoke', { [what]: value });

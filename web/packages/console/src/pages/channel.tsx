@@ -19,7 +19,7 @@ export function ChannelPage({ name }: { readonly name: string }) {
   const channel = client.channel(name, isPattern ? {} : { recent: earlier });
   return (
     <>
-      <Title text={`Channel ${name}`} />
+      <Title text={`${isPattern ? 'Pattern' : 'Channel'} ${name}`} />
       <Problem text={error} />
       {data && <Details of={data} isPattern={isPattern} />}
       <div class="halves">
