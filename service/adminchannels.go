@@ -60,7 +60,7 @@ func (t *topic) toProto(now time.Time) *millracev1.Channel {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	messages, bytes := t.meter.rates(now.UnixNano())
-	return &millracev1.Channel{Name: t.name, Subscribers: uint32(len(t.subs)), MessageRate: messages, ByteRate: bytes}
+	return &millracev1.Channel{Name: t.name, Subscribers: uint32(t.size), MessageRate: messages, ByteRate: bytes}
 }
 
 // GetChannel implements the API.

@@ -2,6 +2,7 @@ package service
 
 import (
 	"hash/maphash"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -131,13 +132,14 @@ func (h *hub) size() int {
 // every subscription walks at its own pace, without a lock. Nodes that all have
 // passed are garbage; no session has a queue of its own.
 type topic struct {
-	name string // set once
+	name string               // set once
+	tail atomic.Pointer[node] // the newest node, never nil; changed under mu
 
-	mu    sync.Mutex
-	tail  *node // the newest node; never nil
-	known engine.Position
-	meter meter
-	subs  []*subscription
+	mu     sync.Mutex
+	known  engine.Position
+	meter  meter
+	groups []*group // the subscriptions, by their writers
+	size   int      // how many they are
 }
 
 // node is one place in a topic's list.
@@ -147,48 +149,70 @@ type node struct {
 	next  atomic.Pointer[node]
 }
 
-func newTopic(name string) *topic { return &topic{name: name, tail: &node{}} }
+func newTopic(name string) *topic {
+	t := &topic{name: name}
+	t.tail.Store(&node{})
+	return t
+}
 
-// publish appends a frame and wakes the subscriptions.
+// publish appends a frame and has the writers tell the subscriptions.
 func (t *topic) publish(f *Frame) {
 	size := f.size()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	last := t.tail
+	last := t.tail.Load()
 	n := &node{frame: f, bytes: last.bytes + uint64(size)}
 	last.next.Store(n)
-	t.tail = n
+	t.tail.Store(n)
 	if m := f.Message; m != nil {
 		t.meter.add(m.Time.UnixNano(), size)
 		if !m.Ephemeral {
 			t.known = m.Position
 		}
 	}
-	for _, sub := range t.subs {
-		sub.notify(n, size)
+	for _, g := range t.groups {
+		g.mark()
 	}
 }
 
 func (t *topic) add(sub *subscription) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	sub.topic, sub.index = t, len(t.subs)
-	t.subs = append(t.subs, sub)
+	g := t.group(sub.session.writer)
+	g.size++
+	t.size++
+	sub.topic, sub.group = t, g
+	g.change(change{sub: sub})
+}
+
+// group is that of a writer. Called under mu.
+func (t *topic) group(w *writer) *group {
+	for _, g := range t.groups {
+		if g.writer == w {
+			return g
+		}
+	}
+	g := &group{topic: t, writer: w}
+	t.groups = append(t.groups, g)
+	return g
 }
 
 func (t *topic) remove(sub *subscription) (left int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	last := len(t.subs) - 1
-	t.subs[sub.index] = t.subs[last]
-	t.subs[sub.index].index = sub.index
-	t.subs[last] = nil
-	t.subs = t.subs[:last]
-	return last
+	g := sub.group
+	g.change(change{sub: sub, gone: true})
+	g.mark() // so that it is let go of
+	t.size--
+	g.size--
+	if g.size == 0 {
+		t.groups = slices.DeleteFunc(t.groups, func(other *group) bool { return other == g })
+	}
+	return t.size
 }
 
 func (t *topic) subscribers() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.subs)
+	return t.size
 }

@@ -18,15 +18,17 @@ import (
 // listener is a subscription of a session that does nothing else. As a feed it
 // keeps what it is shown.
 type listener struct {
-	hub   *hub
-	sub   *subscription
-	shown []*Frame
+	hub    *hub
+	writer *writer
+	sub    *subscription
+	shown  []*Frame
 }
 
 // listen has a new listener join the topic of a name, live.
 func listen(h *hub, name string) *listener {
-	session := &Session{wake: make(chan struct{}, 1), budget: 1 << 40, subs: map[subKey]*subscription{}}
-	l := &listener{hub: h, sub: newSubscription(session, subKey{name: name})}
+	w := newWriter()
+	session := &Session{wake: make(chan struct{}, 1), writer: w, budget: 1 << 40, subs: map[subKey]*subscription{}}
+	l := &listener{hub: h, writer: w, sub: newSubscription(session, subKey{name: name})}
 	l.sub.feed = l
 	h.join(name, l.sub)
 	l.sub.goLive(always)
@@ -298,11 +300,13 @@ func TestASessionOverItsBudgetLetsGoOfWhatWaits(t *testing.T) {
 	l.sub.session.budget = 3 * size
 	for offset := range uint64(3) {
 		h.deliver(messageAt("chat", offset+1))
+		l.writer.visit()
 	}
 	if pending := l.sub.session.pending.Load(); pending != 3*size || l.sub.cursor.Load() == nil {
 		t.Errorf("within the budget %d bytes wait, live %v", pending, l.sub.cursor.Load() != nil)
 	}
 	h.deliver(messageAt("chat", 4))
+	l.writer.visit()
 	if pending := l.sub.session.pending.Load(); pending != 0 || l.sub.cursor.Load() != nil {
 		t.Errorf("over the budget %d bytes wait, live %v", pending, l.sub.cursor.Load() != nil)
 	}

@@ -55,7 +55,7 @@ func (s *Service) WatchPresence(ctx context.Context, request *millracev1.WatchPr
 	if err := s.checkCount("channels", len(request.GetChannels())); err != nil {
 		return err
 	}
-	session, err := s.openSession(ctx, &millracev1.SubscribeRequest{}, nil)
+	session, err := s.openSession(ctx, &millracev1.SubscribeRequest{}, false)
 	if err != nil {
 		return err
 	}

@@ -39,8 +39,8 @@ type Session struct {
 	used     atomic.Int64                  // when the client last asked for something, in ns
 	expelled atomic.Bool                   // nothing but the end is sent any more
 
-	wake    chan struct{} // holds one token if there is something to read; for sessions with a goroutine
-	writer  *writer       // for those without
+	wake    chan struct{} // holds one token if there is something to read; nil for sessions without a goroutine
+	writer  *writer       // tells of what is published, and sends for sessions without a goroutine
 	pending atomic.Int64  // bytes that live subscriptions have not passed
 	writing atomic.Int64  // since when the client is being sent something, in ns; 0 if not
 
@@ -48,8 +48,11 @@ type Session struct {
 	attached  atomic.Bool  // from Attach to End
 	scheduled atomic.Bool  // in the writer's queue
 	blocked   atomic.Bool  // the client has not taken what was delivered
+	missed    atomic.Bool  // something came up meanwhile
 	due       atomic.Int64 // when something is to be done for silence, in ns
-	sink      Sink         // owned by the writer
+	// Owned by the writer.
+	sink        Sink
+	slot, place int // in the writer's wheel
 
 	// commands is held while subscriptions change; it is never held while
 	// waiting for the client.
@@ -79,7 +82,7 @@ func newSession(s *Service, identity auth.Identity, heartbeat time.Duration) *Se
 		id:      rand.Text()[:16],
 		service: s,
 		started: time.Now(), marked: time.Now(), heartbeat: heartbeat, budget: int64(s.limits().PendingBytes),
-		cut: func() {}, wake: make(chan struct{}, 1), subs: map[subKey]*subscription{},
+		cut: func() {}, wake: make(chan struct{}, 1), writer: s.writer(), slot: noSlot, subs: map[subKey]*subscription{},
 	}
 	session.token = s.newToken(session.id)
 	session.identity.Store(&identity)
@@ -298,7 +301,7 @@ func (s *Session) enqueue(sub *subscription) {
 }
 
 func (s *Session) awake() {
-	if s.writer != nil {
+	if s.wake == nil {
 		if !s.scheduled.Swap(true) {
 			s.writer.add(s)
 		}
@@ -316,9 +319,19 @@ func (s *Session) finish(reason error) {
 	s.mu.Lock()
 	if s.end == nil {
 		s.end = reason
+		s.queueAll() // the writer may not have told of the latest
 	}
 	s.mu.Unlock()
 	s.awake()
+}
+
+// queueAll has every subscription read. Called under mu.
+func (s *Session) queueAll() {
+	for _, sub := range s.subs {
+		if !sub.queued.Swap(true) {
+			s.queue = append(s.queue, sub)
+		}
+	}
 }
 
 func (s *Session) reason() error {

@@ -42,11 +42,7 @@ func (s *Service) Subscribe(context.Context, *millracev1.SubscribeRequest, millr
 // subscribe runs a session to its end.
 func (s *Service) subscribe(ctx context.Context, request *millracev1.SubscribeRequest, stream connect.ServerStream) error {
 	sink, isSink := stream.(Sink)
-	var w *writer
-	if isSink {
-		w = s.writer()
-	}
-	session, err := s.openSession(ctx, request, w)
+	session, err := s.openSession(ctx, request, isSink)
 	if err != nil {
 		return err
 	}
@@ -106,8 +102,9 @@ func batchLen(frames []*Frame) int {
 	return n
 }
 
-// openSession makes a session and makes it known.
-func (s *Service) openSession(ctx context.Context, request *millracev1.SubscribeRequest, w *writer) (*Session, error) {
+// openSession makes a session and makes it known. One of a sink has no goroutine
+// to wake.
+func (s *Service) openSession(ctx context.Context, request *millracev1.SubscribeRequest, isSink bool) (*Session, error) {
 	if n := len(request.GetClient()); n > maxClientBytes {
 		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, "client", n, maxClientBytes, "bytes")
 	}
@@ -117,7 +114,10 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 	}
 	c := callerOf(ctx)
 	session := newSession(s, c.identity, heartbeat)
-	session.client, session.writer, session.scope, session.host = request.GetClient(), w, c.scope, c.host
+	session.client, session.scope, session.host = request.GetClient(), c.scope, c.host
+	if isSink {
+		session.wake = nil
+	}
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {
 		session.protocol, session.peer = info.Protocol, info.PeerAddr
 	}

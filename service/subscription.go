@@ -25,7 +25,8 @@ type subscription struct {
 	onlyOwn bool // of another's inbox: what the session's user published
 	pace    pace
 
-	index int // in topic.subs; guarded by topic.mu
+	group *group // in the topic; set once
+	index int    // in the group; owned by the writer
 
 	// cursor is the last node that was passed, nil when the topic's frames are
 	// not kept for this subscription. The session's reader moves it on; all else
@@ -34,8 +35,12 @@ type subscription struct {
 	queued  atomic.Bool // in one of the session's lists, to be read
 	removed atomic.Bool
 	shown   atomic.Uint64 // offset that a channel's reader has come to, for who looks on
+	// counted is how far into the topic, in bytes, its frames are part of the
+	// session's pending ones. It only rises.
+	counted atomic.Uint64
 
-	kept latest // what waits in place of the topic's frames; guarded by topic.mu
+	passed uint64 // where it was when it last let go, in bytes; guarded by topic.mu
+	kept   latest // what waits in place of the topic's frames; guarded by topic.mu
 
 	// Owned by the session's reader.
 	behind   bool
@@ -109,36 +114,65 @@ func (sub *subscription) goLive(caughtUp func(*topic) bool) bool {
 	if !caughtUp(t) {
 		return false
 	}
-	sub.cursor.Store(t.tail)
+	n := t.tail.Load()
+	if at := sub.cursor.Load(); at != nil {
+		sub.passed = at.bytes
+	}
+	sub.count(n.bytes)
+	sub.session.pending.Add(-int64(n.bytes - sub.passed))
+	sub.cursor.Store(n)
 	return true
 }
 
-// notify says that n was appended. The topic calls it under its lock.
-func (sub *subscription) notify(n *node, size int) {
+// count makes the topic's frames up to a place, in bytes, part of the session's
+// pending ones, and returns all that is pending.
+func (sub *subscription) count(to uint64) int64 {
+	for {
+		from := sub.counted.Load()
+		if from >= to {
+			return sub.session.pending.Load()
+		}
+		if sub.counted.CompareAndSwap(from, to) {
+			return sub.session.pending.Add(int64(to - from))
+		}
+	}
+}
+
+// notify says that the topic's newest node is n. Only the writer calls it.
+func (sub *subscription) notify(n *node) {
 	at := sub.cursor.Load()
-	if at == nil {
-		return // the reader is at work and will find n
+	if at == nil || at == n {
+		return // the reader is at work and will find n, or has passed it
 	}
 	s := sub.session
-	pending := s.pending.Add(int64(size))
-	if pending > s.budget && pending > int64(size) {
-		sub.overflow(n)
+	pending := sub.count(n.bytes)
+	if pending > s.budget {
+		sub.overflow()
+	}
+	if sub.cursor.Load() == nil {
+		sub.settle()
 	}
 	if !sub.queued.Swap(true) {
 		s.enqueue(sub)
 	}
 }
 
-// overflow makes room when the session is over its budget and n, the tail, is not
-// all that waits for it. Called under topic.mu.
-func (sub *subscription) overflow(n *node) {
+// overflow makes room when the session is over its budget and the topic's newest
+// frame is not all that waits for it.
+func (sub *subscription) overflow() {
+	sub.topic.mu.Lock()
+	defer sub.topic.mu.Unlock()
+	n := sub.topic.tail.Load()
+	if sub.count(n.bytes) <= max(sub.session.budget, int64(n.frame.size())) || sub.cursor.Load() == nil {
+		return
+	}
 	switch sub.pace.onSlow {
 	case millracev1.OnSlow_ON_SLOW_DROP_OLDEST:
 		sub.dropOldest(n)
 	case millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY:
 		sub.keepLatest(n)
 	case millracev1.OnSlow_ON_SLOW_UNSPECIFIED, millracev1.OnSlow_ON_SLOW_DISCONNECT:
-		sub.fallBack(n)
+		sub.fallBack()
 	}
 }
 
@@ -180,11 +214,24 @@ func (sub *subscription) keepLatest(n *node) {
 	s.pending.Add(int64(sub.kept.bytes - before))
 }
 
-// fallBack lets go of the topic's frames up to n, the tail. Called under
+// fallBack lets go of the topic's frames, as far as they were counted. Called under
 // topic.mu.
-func (sub *subscription) fallBack(n *node) {
+func (sub *subscription) fallBack() {
 	if at := sub.cursor.Swap(nil); at != nil {
-		sub.session.pending.Add(-int64(n.bytes - at.bytes))
+		sub.passed = at.bytes
+	}
+	counted := sub.counted.Load()
+	sub.session.pending.Add(-int64(counted - sub.passed))
+	sub.passed = counted
+}
+
+// settle lets go of what was counted when the subscription had let go already:
+// who counts, who reads and who ends it do not wait for each other.
+func (sub *subscription) settle() {
+	sub.topic.mu.Lock()
+	defer sub.topic.mu.Unlock()
+	if sub.cursor.Load() == nil {
+		sub.fallBack()
 	}
 }
 
@@ -192,7 +239,7 @@ func (sub *subscription) fallBack(n *node) {
 func (sub *subscription) letGo() {
 	sub.topic.mu.Lock()
 	defer sub.topic.mu.Unlock()
-	sub.fallBack(sub.topic.tail)
+	sub.fallBack()
 	sub.session.pending.Add(-int64(sub.kept.bytes))
 	sub.kept = latest{}
 }
@@ -224,8 +271,11 @@ func (sub *subscription) read(ctx context.Context, b *batch) (more bool, err err
 // subscription fell behind, by an overflow or because the feed misses something.
 func (sub *subscription) walk(b *batch) (more, ok bool) {
 	more, ok, missing := sub.pass(b)
-	if missing {
+	switch {
+	case missing:
 		sub.letGo()
+	case !ok:
+		sub.settle()
 	}
 	return more, ok
 }
@@ -248,6 +298,7 @@ func (sub *subscription) pass(b *batch) (more, ok, missing bool) {
 		}
 		n = next
 	}
+	sub.count(n.bytes)
 	if !sub.cursor.CompareAndSwap(at, n) {
 		return false, false, false
 	}
@@ -272,7 +323,7 @@ func (sub *subscription) waiting() (bytes uint64, behind bool) {
 	if at == nil {
 		return 0, true
 	}
-	return t.tail.bytes - at.bytes + uint64(sub.kept.bytes), false
+	return t.tail.Load().bytes - at.bytes + uint64(sub.kept.bytes), false
 }
 
 // takeKept shows what was kept. Called under topic.mu.

@@ -2,8 +2,6 @@ package service
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -37,7 +35,9 @@ type Attachment struct{ session *Session }
 func (a Attachment) Resume() {
 	a.session.blocked.Store(false)
 	a.session.writing.Store(0)
-	a.session.awake()
+	if a.session.missed.Swap(false) {
+		a.session.awake()
+	}
 }
 
 // Go runs a goroutine of the connection, which ends soon after End. Closing the
@@ -47,34 +47,44 @@ func (a Attachment) Go(run func()) { a.session.service.stopped.Go(run) }
 // Leave ends the session, as the connection has for the given reason.
 func (a Attachment) Leave(reason error) { a.session.finish(reason) }
 
-// tickInterval is how exactly silence and expiry of attached sessions are
-// noticed.
-const tickInterval = 500 * time.Millisecond
-
 // maxPause bounds how long a busy writer waits for more to send at once.
 const maxPause = 2 * time.Millisecond
 
-// writer sends to the sessions that are attached to it, in turn, whatever each
-// has pending in one write.
+// writer tells its sessions what is published, and sends to those that are
+// attached to it, in turn, whatever each has pending in one write.
 type writer struct {
-	wake   chan struct{} // holds one token if the queue is not empty
+	wake   chan struct{} // holds one token if there is something to do
 	counts counts
 
-	mu       sync.Mutex
-	queue    []*Session // that have something to send
-	sessions map[*Session]struct{}
-	closed   bool // no session is attached any more
+	mu     sync.Mutex
+	queue  []*Session // attached, that have something to send
+	groups []*group   // that have something new
+	closed bool       // no session is attached any more
+
+	// Owned by the goroutine of run.
+	work  []*Session
+	wheel wheel
 }
 
-func newWriter() *writer {
-	return &writer{wake: make(chan struct{}, 1), sessions: map[*Session]struct{}{}}
-}
+func newWriter() *writer { return &writer{wake: make(chan struct{}, 1)} }
 
 // add has the writer look at a session. Its scheduled flag is set.
 func (w *writer) add(s *Session) {
 	w.mu.Lock()
 	w.queue = append(w.queue, s)
 	w.mu.Unlock()
+	w.signal()
+}
+
+// addGroup has the writer visit a group. Its mark is set.
+func (w *writer) addGroup(g *group) {
+	w.mu.Lock()
+	w.groups = append(w.groups, g)
+	w.mu.Unlock()
+	w.signal()
+}
+
+func (w *writer) signal() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -89,7 +99,6 @@ func (w *writer) add(s *Session) {
 func (w *writer) run(ctx context.Context) {
 	ticker := time.NewTicker(tickInterval)
 	defer ticker.Stop()
-	var work []*Session
 	var last, took time.Duration // when the last sweep ended, and how long it took
 	epoch := time.Now()
 	for {
@@ -105,37 +114,51 @@ func (w *writer) run(ctx context.Context) {
 				time.Sleep(min(took/4, maxPause)) //nolint:forbidigo // the pause is the point
 				start = time.Since(epoch)
 			}
-			work = w.sweep(ctx, work)
+			w.sweep(ctx)
 			last = time.Since(epoch)
 			took = last - start
 		}
 	}
 }
 
-func (w *writer) sweep(ctx context.Context, work []*Session) []*Session {
+// sweep visits the groups that have something new, then the sessions that have
+// something to send.
+func (w *writer) sweep(ctx context.Context) {
+	w.visit()
 	w.mu.Lock()
-	work, w.queue = w.queue, work[:0]
+	w.work, w.queue = w.queue, w.work[:0]
 	w.mu.Unlock()
-	for _, s := range work {
+	for _, s := range w.work {
 		s.scheduled.Store(false)
 		s.sweep(ctx)
 	}
-	clear(work)
-	return work
+	clear(w.work)
 }
 
-// tick gives each session its signs of life.
-func (w *writer) tick(ctx context.Context, now time.Time) {
+func (w *writer) visit() {
 	w.mu.Lock()
-	due := make([]*Session, 0, 64)
-	for s := range w.sessions {
-		if now.UnixNano() >= s.due.Load() {
-			due = append(due, s)
-		}
-	}
+	groups := w.groups
+	w.groups = nil
 	w.mu.Unlock()
-	for _, s := range due {
-		s.tick(ctx, now)
+	for _, g := range groups {
+		g.visit()
+	}
+}
+
+// tick gives the sessions that are due their signs of life.
+func (w *writer) tick(ctx context.Context, now time.Time) {
+	for _, s := range w.wheel.turn() {
+		if now.UnixNano() >= s.due.Load() {
+			s.tick(ctx, now)
+		}
+		w.watch(s)
+	}
+}
+
+// watch has the session ticked when it is due, while it is attached.
+func (w *writer) watch(s *Session) {
+	if s.slot == noSlot && s.attached.Load() {
+		w.wheel.put(s, time.Until(time.Unix(0, s.due.Load())))
 	}
 }
 
@@ -143,25 +166,21 @@ func (w *writer) tick(ctx context.Context, now time.Time) {
 func (w *writer) close() {
 	w.mu.Lock()
 	w.closed = true
-	left := slices.Collect(maps.Keys(w.sessions))
+	left := w.queue
 	w.mu.Unlock()
+	for range wheelSlots {
+		left = append(left, w.wheel.turn()...)
+	}
 	for _, s := range left {
 		s.detach(engine.ErrClosed)
 	}
 }
 
-// attach adds a session. It returns false if the writer is closed.
-func (w *writer) attach(s *Session) bool {
+// isClosed reports whether no session is attached any more.
+func (w *writer) isClosed() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sessions[s] = struct{}{}
-	return !w.closed
-}
-
-func (w *writer) detach(s *Session) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.sessions, s)
+	return w.closed
 }
 
 // attach hands a session over to its writer. Whatever comes of it, the session
@@ -173,18 +192,19 @@ func (s *Session) attach(sink Sink) error {
 	s.sink, s.silent = sink, time.Now()
 	s.due.Store(s.silent.Add(s.untilDue()).UnixNano())
 	s.attached.Store(true)
-	if !s.writer.attach(s) {
+	s.awake() // also for the writer to watch it
+	if s.writer.isClosed() {
 		s.detach(engine.ErrClosed)
 	}
-	s.awake()
 	return nil
 }
 
 // sweep sends what there is. Only the session's writer calls it.
 func (s *Session) sweep(ctx context.Context) {
-	if !s.attached.Load() || s.blocked.Load() {
+	if !s.attached.Load() || !s.isFree() {
 		return // attach and Resume schedule it again
 	}
+	s.writer.watch(s)
 	end := s.collect(ctx)
 	if err := s.deliver(time.Now()); err != nil {
 		end = err
@@ -197,6 +217,16 @@ func (s *Session) sweep(ctx context.Context) {
 	case len(s.held) > 0:
 		s.holdTimer()
 	}
+}
+
+// isFree reports whether the client has taken what was delivered. If not, Resume
+// schedules the session.
+func (s *Session) isFree() bool {
+	if !s.blocked.Load() {
+		return true
+	}
+	s.missed.Store(true)
+	return !s.blocked.Load() && s.missed.Swap(false)
 }
 
 // deliver sends the batch, if there is any.
@@ -233,7 +263,7 @@ func (s *Session) holdTimer() {
 
 // tick is what there is to do after silence. Only the session's writer calls it.
 func (s *Session) tick(ctx context.Context, now time.Time) {
-	if s.blocked.Load() || !s.attached.Load() {
+	if !s.attached.Load() || !s.isFree() {
 		return
 	}
 	if s.reason() != nil { // which counts, whatever time says
@@ -262,7 +292,9 @@ func (s *Session) detach(end error) {
 	if !s.attached.Swap(false) {
 		return
 	}
-	s.writer.detach(s)
+	if s.slot != noSlot {
+		s.writer.wheel.remove(s)
+	}
 	_ = s.service.end(s, end) // the sink tells it
 	s.sink.End(end)
 }

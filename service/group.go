@@ -1,0 +1,73 @@
+package service
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// group is the subscriptions to a topic whose sessions have one writer. A message
+// marks it, and its writer visits them: publishing costs the same however many
+// they are.
+type group struct {
+	// Set once.
+	topic  *topic
+	writer *writer
+
+	size   int         // of those in it once all changes are made; guarded by topic.mu
+	marked atomic.Bool // in the writer's list
+
+	mu      sync.Mutex
+	changes []change // in their order, not made yet
+
+	members []*subscription // owned by the writer
+}
+
+// change is a subscription that has come or gone.
+type change struct {
+	sub  *subscription
+	gone bool
+}
+
+func (g *group) change(c change) {
+	g.mu.Lock()
+	g.changes = append(g.changes, c)
+	g.mu.Unlock()
+}
+
+// mark has the writer visit the group.
+func (g *group) mark() {
+	if !g.marked.Load() && !g.marked.Swap(true) {
+		g.writer.addGroup(g)
+	}
+}
+
+// visit tells every subscription what the topic has for it. Only the writer calls
+// it.
+func (g *group) visit() {
+	g.marked.Store(false) // first: what is published from here on marks it anew
+	g.mu.Lock()
+	changes := g.changes
+	g.changes = nil
+	g.mu.Unlock()
+	for _, c := range changes {
+		g.make(c)
+	}
+	tail := g.topic.tail.Load()
+	for _, sub := range g.members {
+		sub.notify(tail)
+	}
+}
+
+// make makes one change. The last member takes the place of one that goes.
+func (g *group) make(c change) {
+	if !c.gone {
+		c.sub.index = len(g.members)
+		g.members = append(g.members, c.sub)
+		return
+	}
+	last := len(g.members) - 1
+	g.members[c.sub.index] = g.members[last]
+	g.members[c.sub.index].index = c.sub.index
+	g.members[last] = nil
+	g.members = g.members[:last]
+}
