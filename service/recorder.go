@@ -34,12 +34,7 @@ func (c *counts) count(b *batch) {
 }
 
 // counts are where a session counts what it was sent.
-func (s *Session) counts() *counts {
-	if s.writer != nil {
-		return &s.writer.counts
-	}
-	return &s.service.counts
-}
+func (s *Session) counts() *counts { return &s.writer.counts }
 
 // totals are the counts of a moment.
 type totals struct {
