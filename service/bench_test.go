@@ -35,6 +35,7 @@ func newAudience(tb testing.TB, size int) *audience {
 	a := &audience{service: s}
 	for range size {
 		session := newSession(s, everybody, time.Hour)
+		session.timer = time.NewTimer(time.Hour) // which the first wait makes, whenever that is
 		tb.Cleanup(func() { session.close(nil) })
 		if _, err := session.subscribe(tb.Context(), &millracev1.Subscription{Channel: "chat"}); err != nil {
 			tb.Fatal(err)

@@ -63,6 +63,7 @@ type writer struct {
 
 	// Owned by the goroutine of run.
 	work  []*Session
+	spare []*group // for groups
 	wheel wheel
 }
 
@@ -138,11 +139,13 @@ func (w *writer) sweep(ctx context.Context) {
 func (w *writer) visit() {
 	w.mu.Lock()
 	groups := w.groups
-	w.groups = nil
+	w.groups = w.spare[:0]
 	w.mu.Unlock()
 	for _, g := range groups {
 		g.visit()
 	}
+	clear(groups)
+	w.spare = groups
 }
 
 // tick gives the sessions that are due their signs of life.
