@@ -20,7 +20,7 @@ CHAOSSEED ?= 1
 FOREIGN := Client|Example|Pages|EventSource
 
 # What `make test` runs, in this order: first what tells most in the shortest time.
-STAGES := deps lint check-generate test-go web web-test bench fuzz sdk e2e
+STAGES := deps lint check-generate test-go web web-test bench-once fuzz sdk e2e
 
 .PHONY: help
 help: ## List the targets
@@ -80,8 +80,13 @@ test-go: ## Go tests under the race detector
 	go test -race ./...
 
 .PHONY: bench
-bench: ## Run each benchmark once, so that none rots
+bench: ## Compare with peers and floors on this machine, about 25 minutes, and write docs/BENCHMARKS.md
+	cd bench && go run ./cmd/bench -json ../.tmp/bench.json -document ../docs/BENCHMARKS.md
+
+.PHONY: bench-once
+bench-once: ## Run each benchmark once, so that none rots, and every server that we are compared with
 	go test -run '^$$' -bench . -benchtime 1x ./...
+	cd bench && go vet ./... && go test ./...
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (10s)

@@ -3,6 +3,7 @@ package compare
 import (
 	"bytes"
 	"regexp"
+	"strings"
 	"testing"
 
 	"millrace.dev/bench/load"
@@ -55,9 +56,14 @@ func everyMeasure(t *testing.T, options Options) {
 	for _, s := range report.Failures() {
 		t.Error(s)
 	}
-	var table bytes.Buffer
-	report.WriteMarkdown(&table)
-	t.Log(table.String())
+	var document bytes.Buffer
+	if err := report.WriteDocument(&document, "before\n"+beginMark+"\nearlier\n"+endMark+"\nafter\n"); err != nil {
+		t.Error(err)
+	}
+	t.Log(document.String())
+	if text := document.String(); !strings.HasPrefix(text, "before\n") || !strings.HasSuffix(text, "\nafter\n") || strings.Contains(text, "earlier") {
+		t.Error("the document has not kept what is written by hand, or has kept the earlier run")
+	}
 	for _, m := range metrics {
 		if _, _, found := report.median("floor: send(2)", m.name); !found && m.ratio {
 			t.Errorf("there is no %q of the floor", m.name)

@@ -35,13 +35,9 @@ func (h *harness) setup(ctx context.Context, c Contender) (sample, error) {
 	})
 }
 
-// idle is the memory of a subscriber that gets nothing. A server that cannot be
-// told to collect its garbage is told from the start to leave little of it.
+// idle is the memory of a subscriber that gets nothing, after a garbage
+// collection.
 func (h *harness) idle(ctx context.Context, c Contender) (sample, error) {
-	var env []string
-	if !c.program.collects {
-		env = append(env, "GOGC=10")
-	}
 	return h.warmed(ctx, c, func(s *server) (sample, error) {
 		before, err := s.resident(ctx)
 		if err != nil {
@@ -57,12 +53,12 @@ func (h *harness) idle(ctx context.Context, c Contender) (sample, error) {
 		}
 		after, err := s.resident(ctx)
 		return sample{values: map[string]float64{"idle": float64(after-before) / 1024 / float64(h.Idle)}}, err
-	}, env...)
+	})
 }
 
 // warmed runs a server that has had a few subscribers and messages.
-func (h *harness) warmed(ctx context.Context, c Contender, look func(*server) (sample, error), env ...string) (sample, error) {
-	s, err := h.start(ctx, c.program, env...)
+func (h *harness) warmed(ctx context.Context, c Contender, look func(*server) (sample, error)) (sample, error) {
+	s, err := h.start(ctx, c.program)
 	if err != nil {
 		return sample{}, err
 	}
@@ -83,10 +79,8 @@ func (h *harness) warmed(ctx context.Context, c Contender, look func(*server) (s
 
 // resident is the server's memory without what it could give back.
 func (s *server) resident(ctx context.Context) (int, error) {
-	if s.program.collects {
-		if _, err := s.collect(ctx); err != nil {
-			return 0, err
-		}
+	if _, err := s.collect(ctx); err != nil {
+		return 0, err
 	}
 	return machine.Resident(s.pid())
 }

@@ -35,7 +35,7 @@ type Options struct {
 // Full is a measurement to publish.
 var Full = Options{
 	Only: regexp.MustCompile(""), Measures: regexp.MustCompile(""), Rounds: 5, Noise: 0.15, Pin: true,
-	Duration: 3 * time.Second, Settle: time.Second, Rate: 100, Size: 128, Window: 256,
+	Duration: 1500 * time.Millisecond, Settle: time.Second, Rate: 100, Size: 128, Window: 256,
 	Subscribers: 500, Setups: 2000, Idle: 10_000, Readers: 100,
 }
 
@@ -78,6 +78,14 @@ func Run(ctx context.Context, o Options, progress io.Writer) (*Report, error) {
 	return report, nil
 }
 
+// wanted is how many clean samples there are to be.
+func (h *harness) wanted(m measure) int {
+	if m.rounds > 0 {
+		return min(m.rounds, h.Rounds)
+	}
+	return h.Rounds
+}
+
 // pin gives this process a processor of its own, where there is a second one.
 func (h *harness) pin() error {
 	if !h.Pin {
@@ -95,7 +103,7 @@ func (h *harness) pin() error {
 // round visits every contender that does not have its samples yet.
 func (h *harness) round(ctx context.Context, report *Report, m measure, round int) {
 	for _, c := range report.contenders {
-		if report.clean(c.Name, m.name) >= h.Rounds || m.alone && c.wire.Streams > 1 || ctx.Err() != nil {
+		if report.clean(c.Name, m.name) >= h.wanted(m) || m.alone && c.wire.Streams > 1 || ctx.Err() != nil {
 			continue
 		}
 		found, err := m.take(h, ctx, c)

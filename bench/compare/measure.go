@@ -14,15 +14,17 @@ type measure struct {
 	take func(*harness, context.Context, Contender) (sample, error)
 	// A connection of its own for each subscriber is what it is about.
 	alone bool
+	// Memory hardly differs from round to round, and takes long to look at.
+	rounds int
 }
 
 var measures = []measure{
-	{"rate", (*harness).rate, false},
-	{"burst", (*harness).burst, false},
-	{"saturated", (*harness).saturated, false},
-	{"setup", (*harness).setup, false},
-	{"idle", (*harness).idle, false},
-	{"stalled", (*harness).stalled, true},
+	{name: "rate", take: (*harness).rate},
+	{name: "burst", take: (*harness).burst},
+	{name: "saturated", take: (*harness).saturated},
+	{name: "setup", take: (*harness).setup},
+	{name: "idle", take: (*harness).idle, rounds: 3},
+	{name: "stalled", take: (*harness).stalled, alone: true},
 }
 
 // sample is what one visit found.
@@ -104,8 +106,8 @@ func (h *harness) publish(ctx context.Context, c Contender, plan load.Plan, valu
 }
 
 // visit runs a server with subscribers for one sample.
-func (h *harness) visit(ctx context.Context, c Contender, subscribers int, look func(*server, *load.Client) (sample, error), env ...string) (sample, error) {
-	s, err := h.start(ctx, c.program, env...)
+func (h *harness) visit(ctx context.Context, c Contender, subscribers int, look func(*server, *load.Client) (sample, error)) (sample, error) {
+	s, err := h.start(ctx, c.program)
 	if err != nil {
 		return sample{}, err
 	}
@@ -120,9 +122,6 @@ func (h *harness) visit(ctx context.Context, c Contender, subscribers int, look 
 
 // mallocs is how many objects the server has allocated; 0 where it does not say.
 func (s *server) mallocs(ctx context.Context) (uint64, error) {
-	if !s.program.collects {
-		return 0, nil
-	}
 	found, err := s.collect(ctx)
 	if err != nil {
 		return 0, err

@@ -13,7 +13,7 @@ type program struct {
 	name     string // of the binary
 	args     []string
 	streams  bool // it has an address of its own for streams
-	collects bool // POST /gc forces a garbage collection
+	profiles bool // its garbage is collected by asking for a profile, at an address of its own; else by POST /gc
 	header   []load.Field
 }
 
@@ -26,14 +26,14 @@ var (
 	millrace = program{
 		name:   "millrace",
 		args:   []string{"serve", "--listen", "127.0.0.1:0", "--secret", secret, "--api-keys", apiKey, "--log-level", "warn", "--limits-user-sessions", "1000000"},
-		header: []load.Field{{Name: "authorization", Value: "Bearer " + apiKey}},
+		header: []load.Field{{Name: "authorization", Value: "Bearer " + apiKey}}, profiles: true,
 	}
-	centrifuge = program{name: "centrifuge", collects: true}
-	mercure    = program{name: "mercure", collects: true}
-	coder      = program{name: "coder", collects: true}
-	floor      = program{name: "floor", collects: true}
-	grpcTyped  = program{name: "grpc", collects: true, streams: true}
-	grpcShared = program{name: "grpc", collects: true, streams: true, args: []string{"-shared"}}
+	centrifuge = program{name: "centrifuge"}
+	mercure    = program{name: "mercure"}
+	coder      = program{name: "coder"}
+	floor      = program{name: "floor"}
+	grpcTyped  = program{name: "grpc", streams: true}
+	grpcShared = program{name: "grpc", streams: true, args: []string{"-shared"}}
 )
 
 // token is every subscriber's, with what each server asks of one.

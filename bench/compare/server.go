@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -12,6 +14,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -29,14 +33,23 @@ type server struct {
 	said    *output
 	address string // of HTTP
 	streams string // of what is subscribed to
+	admin   string // of profiles
 }
 
 // start runs a program on the server's processor and waits for its address.
-func (h *harness) start(ctx context.Context, p program, env ...string) (*server, error) {
-	command := exec.CommandContext(ctx, filepath.Join(h.Binaries, p.name), p.args...)
-	command.Env = append(append(os.Environ(), "GOMAXPROCS=1", "BENCH_SECRET="+secret), env...)
+func (h *harness) start(ctx context.Context, p program) (*server, error) {
+	args, admin := slices.Clone(p.args), ""
+	if p.profiles {
+		var err error
+		if admin, err = freeAddress(ctx); err != nil {
+			return nil, err
+		}
+		args = append(args, "--admin-listen", admin)
+	}
+	command := exec.CommandContext(ctx, filepath.Join(h.Binaries, p.name), args...)
+	command.Env = append(os.Environ(), "GOMAXPROCS=1", "BENCH_SECRET="+secret)
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	s := &server{program: p, command: command, said: newOutput()}
+	s := &server{program: p, command: command, said: newOutput(), admin: admin}
 	command.Stdout, command.Stderr = s.said, s.said
 	if err := h.startPinned(command); err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
@@ -53,6 +66,15 @@ func (h *harness) start(ctx context.Context, p program, env ...string) (*server,
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
 	return s, nil
+}
+
+// freeAddress is one of loopback on which nobody listens.
+func freeAddress(ctx context.Context) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free address: %w", err)
+	}
+	return listener.Addr().String(), listener.Close()
 }
 
 // startPinned starts a command from a thread that is on the server's
@@ -95,8 +117,11 @@ type stats struct {
 	Mallocs uint64 `json:"mallocs"`
 }
 
-// collect forces a garbage collection, where there is a way.
+// collect forces a garbage collection.
 func (s *server) collect(ctx context.Context) (*stats, error) {
+	if s.program.profiles {
+		return s.collectByProfile(ctx)
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.address+"/gc", http.NoBody)
 	if err != nil {
 		return nil, err
@@ -109,6 +134,37 @@ func (s *server) collect(ctx context.Context) (*stats, error) {
 	defer response.Body.Close()
 	var found stats
 	return &found, json.NewDecoder(response.Body).Decode(&found)
+}
+
+// collectByProfile asks for a profile of the heap, which is made after a garbage
+// collection: twice, because the second sweeps what the first has found.
+func (s *server) collectByProfile(ctx context.Context) (*stats, error) {
+	var text []byte
+	for range 2 {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.admin+"/debug/pprof/heap?gc=1&debug=1", http.NoBody)
+		if err != nil {
+			return nil, err
+		}
+		for _, field := range s.program.header {
+			request.Header.Set(field.Name, field.Value)
+		}
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+		response, err := client.Do(request)
+		if err != nil {
+			return nil, fmt.Errorf("collect: %w", err)
+		}
+		text, err = io.ReadAll(response.Body)
+		response.Body.Close() //nolint:errcheck // it was read
+		if err != nil || response.StatusCode != http.StatusOK {
+			return nil, fmt.Errorf("collect: status %d, %w", response.StatusCode, err)
+		}
+	}
+	match := regexp.MustCompile(`# Mallocs = (\d+)`).FindSubmatch(text)
+	if match == nil {
+		return nil, errors.New("collect: the profile has no number of allocations")
+	}
+	mallocs, err := strconv.ParseUint(string(match[1]), 10, 64)
+	return &stats{Mallocs: mallocs}, err
 }
 
 // output is what a server writes.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -26,6 +27,7 @@ func main() {
 // flags are what may differ from compare.Full and compare.Quick.
 type flags struct {
 	only, measures, json string
+	document             string
 	quick                bool
 	rounds, idle         int
 	subscribers          int
@@ -39,6 +41,7 @@ func parseFlags() flags {
 	flag.StringVar(&f.only, "only", "", "`expression` that the names of contenders match, such as WebSocket")
 	flag.StringVar(&f.measures, "measures", ".*", "`expression` that the whole name of a measure matches: rate, burst, saturated, setup, idle, stalled")
 	flag.StringVar(&f.json, "json", "bench.json", "`file` for all samples")
+	flag.StringVar(&f.document, "document", "", "`file` in Markdown in which this run's tables take the place of the last one's")
 	flag.BoolVar(&f.quick, "quick", false, "only show that everything works; of the other flags, -only and -measures count")
 	flag.IntVar(&f.rounds, "rounds", full.Rounds, "clean samples of each")
 	flag.DurationVar(&f.duration, "duration", full.Duration, "length of a sample")
@@ -82,7 +85,22 @@ func run() error {
 	}
 	// What was found before an interrupt is worth keeping.
 	report.WriteMarkdown(os.Stdout)
-	return errors.Join(err, writeJSON(report, f.json))
+	return errors.Join(err, writeJSON(report, f.json), writeDocument(report, f.document))
+}
+
+func writeDocument(report *compare.Report, name string) error {
+	if name == "" {
+		return nil
+	}
+	earlier, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	if err := report.WriteDocument(&text, string(earlier)); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return os.WriteFile(name, text.Bytes(), 0o644)
 }
 
 func measure(ctx context.Context, o compare.Options) (*compare.Report, error) {
