@@ -221,7 +221,8 @@ func (s *Service) askFor(ctx context.Context, node string, session *Session, tok
 func (s *Service) giveAway(token, user string) (*nodev1.Legacy, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id, claim := parseToken(token).id, uint64(0)
+	id := parseToken(token).id
+	var claim uint64
 	session := s.sessions[id]
 	switch r := s.lost[id]; {
 	case session != nil && session.credential().accepts(token) && session.who().User == user:
