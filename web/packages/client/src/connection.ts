@@ -100,7 +100,7 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
     coming = attempt;
     if (!current) move('connect', { transport: transport.name, retryAt: 0 });
     clearTimeout(timer);
-    timer = setTimeout(() => ended(attempt, lost('opening took too long')), connectTimeout);
+    timer = setTimeout(() => ended(attempt, lost('too slow')), connectTimeout);
     try {
       const bearing = await bearer(refresh);
       if (attempt !== coming) return;
@@ -246,8 +246,10 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
       events.lost(lost('disconnected'));
     },
     wake() {
-      const { state, retryAt, error } = snapshot;
-      if (retryAt || (state === 'error' && error?.retryable)) connect();
+      const { state, error } = snapshot;
+      if (state === 'reconnecting')
+        void open(); // an attempt of before may hang
+      else if (state === 'error' && error?.retryable) connect();
       else heartbeat?.probe();
     },
     send(command) {

@@ -1,0 +1,164 @@
+/** What can go wrong with a connection, under traffic: nothing is lost or doubled, and what cannot be had is told. */
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import type * as core from '../../src/index.ts';
+import {
+  createStage,
+  type Network,
+  type Server,
+  type Stage,
+  secret,
+  startNetwork,
+  startServer,
+  tokenOf,
+} from './stage.ts';
+
+declare const m: typeof core;
+declare global {
+  var client: core.Client;
+  var got: unknown[];
+  var gaps: string[];
+  var failed: string[];
+}
+
+let server: Server;
+let stage: Stage;
+let network: Network;
+let page: Page;
+
+beforeAll(async () => {
+  stage = await createStage(`export * from '../../src/index.ts'`);
+});
+afterAll(() => stage?.close());
+beforeEach(async () => {
+  server = await startServer(...secret, '--limits-publish-rate', '10000', '--limits-call-rate', '10000');
+  network = await startNetwork(server);
+  page = await stage.page();
+});
+afterEach(async () => {
+  await page.context().close();
+  await network.close();
+  await server.kill();
+});
+
+/** Connects, and publishes a number every few milliseconds until it is stopped. */
+async function begin(transport: 'websocket' | 'sse', seconds = 3600): Promise<void> {
+  await page.exposeFunction('sign', () => tokenOf('ada', seconds));
+  await page.evaluate(
+    async ({ url, transport }) => {
+      const { sign } = globalThis as unknown as { sign(): Promise<string> };
+      Object.assign(globalThis, { got: [], gaps: [], failed: [] });
+      globalThis.client = m.createClient({
+        transports: [transport === 'sse' ? m.sse(`${url}/events`) : m.websocket(`${url}/ws`)],
+        token: sign,
+        reconnect: m.fastBackoff({ max: 300 }),
+        heartbeat: { interval: 6000, timeout: 1500 },
+        queue: { max: 5000 },
+      });
+      const channel = client.channel('test.traffic');
+      channel.subscribe((data) => got.push(data));
+      channel.onGap(({ reason }) => gaps.push(reason));
+      client.connect();
+      await client.ready();
+      let n = 0;
+      const timer = setInterval(() => {
+        client.publish('test.traffic', ++n).catch((error: core.RealtimeError) => failed.push(error.reason));
+      }, 20);
+      Object.assign(globalThis, {
+        stop: () => {
+          clearInterval(timer);
+          return n;
+        },
+      });
+    },
+    { url: network.url, transport },
+  );
+  await passed(20);
+}
+
+const count = () => page.evaluate(() => got.length);
+/** Waits until some more messages have come. */
+async function passed(more: number): Promise<void> {
+  const before = await count();
+  await expect.poll(count, { timeout: 20_000 }).toBeGreaterThan(before + more);
+}
+
+/** Ends the traffic, and expects every number once and in order. */
+async function complete(): Promise<void> {
+  const n = await page.evaluate(() => (globalThis as unknown as { stop(): number }).stop());
+  const all = Array.from({ length: n }, (_, i) => i + 1);
+  await expect.poll(() => page.evaluate(() => client.getSnapshot().queued), { timeout: 20_000 }).toBe(0);
+  await expect.poll(count).toBe(n);
+  expect(await page.evaluate(() => got)).toEqual(all);
+  expect(await page.evaluate(() => ({ gaps, failed }))).toEqual({ gaps: [], failed: [] });
+  // The server holds the newest: those are what was received.
+  const newest = await page.evaluate(async () => {
+    const { messages } = await client.channel('test.traffic').history({ newest: true, limit: 50 });
+    return messages.map((message) => message.data).reverse();
+  });
+  expect(newest).toEqual(all.slice(-newest.length));
+}
+
+it.each(['websocket', 'sse'] as const)('connections that are cut again and again (%s)', async (transport) => {
+  await begin(transport);
+  for (let i = 0; i < 3; i++) {
+    network.cut();
+    await passed(20);
+  }
+  await complete();
+});
+
+it('a network that is away', async () => {
+  await begin('websocket');
+  await page.context().setOffline(true);
+  await expect.poll(() => page.evaluate(() => client.getSnapshot().state), { timeout: 20_000 }).toBe('reconnecting');
+  await page.context().setOffline(false);
+  await passed(20);
+  await complete();
+});
+
+it('a connection that is half-open', async () => {
+  await begin('websocket');
+  network.freeze();
+  await expect.poll(() => page.evaluate(() => client.getSnapshot().state), { timeout: 20_000 }).toBe('reconnecting');
+  network.thaw();
+  await passed(20);
+  await complete();
+});
+
+it('a tab that is frozen', async () => {
+  await begin('websocket');
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
+  network.cut();
+  await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+  await passed(20);
+  await complete();
+});
+
+it.each(['websocket', 'sse'] as const)('tokens that expire every few seconds (%s)', async (transport) => {
+  await begin(transport, 3);
+  await page.evaluate(() => {
+    Object.assign(globalThis, { states: [] });
+    client.onChange(() => (globalThis as unknown as { states: string[] }).states.push(client.getSnapshot().state));
+  });
+  await passed(300);
+  await complete();
+  expect(new Set(await page.evaluate(() => (globalThis as unknown as { states: string[] }).states))).toEqual(
+    new Set(['connected']),
+  );
+});
+
+it('a server that is killed, and has forgotten: the gap says so, and nothing is doubled', async () => {
+  await begin('websocket');
+  await server.kill();
+  await server.start();
+  await expect.poll(() => page.evaluate(() => gaps), { timeout: 20_000 }).toEqual(['EPOCH_CHANGED']);
+  await passed(20);
+  const n = await page.evaluate(() => (globalThis as unknown as { stop(): number }).stop());
+  await expect.poll(() => page.evaluate(() => client.getSnapshot().queued), { timeout: 20_000 }).toBe(0);
+  await expect.poll(() => page.evaluate(() => got.at(-1))).toBe(n);
+  const numbers = (await page.evaluate(() => got)) as number[];
+  expect(numbers).toEqual([...new Set(numbers)].toSorted((a, b) => a - b));
+  expect(await page.evaluate(() => failed)).toEqual([]);
+});
