@@ -1,5 +1,5 @@
 /** The longest that something waits for a frame. A hidden page has none, nor has Node. */
-const longest = 100;
+const longest = 1000;
 
 /** Takes any number of calls until the next frame for one; with a time in milliseconds, until the first frame after it. */
 export function oncePerFrame(run: () => void, every = 0): () => void {

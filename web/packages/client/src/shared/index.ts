@@ -64,9 +64,14 @@ export function serveTabs(transport: Transport): void {
   });
 }
 
-/** A tab holds a lock of its own for as long as it lives. */
-function holdLock(name: string): void {
-  void navigator.locks.request(name, () => new Promise(() => {}));
+/** A tab holds a lock of its own for as long as it lives. Nobody hears of the tab before it has the lock: who asks for it takes it for dead. */
+function holdLock(name: string): Promise<void> {
+  return new Promise((resolve) => {
+    void navigator.locks.request(name, () => {
+      resolve();
+      return new Promise(() => {});
+    });
+  });
 }
 
 function whenReleased(lock: string, seat: Seat): void {
@@ -76,10 +81,9 @@ function whenReleased(lock: string, seat: Seat): void {
 function viaWorker(make: () => SharedWorker, scope: string): Pick<Tab, 'open'> {
   const { port } = make();
   const lock = `${scope}/${crypto.randomUUID()}`;
-  const tab = createTab((message) => port.postMessage(message));
-  holdLock(lock);
+  const held = holdLock(lock).then(() => port.postMessage({ alive: lock }));
+  const tab = createTab((message) => void held.then(() => port.postMessage(message)));
   port.onmessage = ({ data }: MessageEvent<ToTab>) => tab.receive(data);
-  port.postMessage({ alive: lock });
   return tab;
 }
 
@@ -91,7 +95,9 @@ function viaLeader(transport: Transport, scope: string): Pick<Tab, 'open'> {
   let hub: Hub | undefined;
   let own: Seat | undefined;
   let waiting: ReturnType<typeof setTimeout> | undefined;
-  const tab = createTab((message) => {
+  const held = holdLock(`${scope}/${id}`);
+  const tab = createTab(async (message) => {
+    await held;
     if (own) own.receive(message);
     else mail.postMessage({ from: id, toHub: message } satisfies Letter);
   });
@@ -137,7 +143,6 @@ function viaLeader(transport: Transport, scope: string): Pick<Tab, 'open'> {
     return seat;
   }
 
-  holdLock(`${scope}/${id}`);
   lead(false);
   return {
     open(context, events) {
