@@ -114,6 +114,7 @@ const lastMessage = -1
 
 // travel follows the channel until the last message.
 func (v *traveller) travel(ctx context.Context, subscribed func()) {
+	defer subscribed() // whoever waits for it has waited long enough
 	for v.last != lastMessage {
 		after := v.stay(ctx, v, subscribed)
 		v.stays++
@@ -393,7 +394,10 @@ func TestN5ARollingRestartLosesNothing(t *testing.T) {
 	publishing.Go(func() { published = publishUntil(ctx, t, base, acknowledged, rolled) })
 	more := func() {
 		for range 20 {
-			<-acknowledged
+			select {
+			case <-acknowledged:
+			case <-ctx.Done():
+			}
 		}
 	}
 	more()
