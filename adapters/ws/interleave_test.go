@@ -91,7 +91,7 @@ func interleave(t *testing.T, wrap func(net.Listener) net.Listener) {
 
 func dial(ctx context.Context, t *testing.T, url string) *websocket.Conn {
 	t.Helper()
-	conn, _, err := websocket.Dial(ctx, url, nil)
+	conn, _, err := websocket.Dial(ctx, url, nil) //nolint:bodyclose // the library closes it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func dial(ctx context.Context, t *testing.T, url string) *websocket.Conn {
 // talk receives all messages in order while it pings, and publishes to a channel
 // of its own, and asks for answers.
 func talk(ctx context.Context, url string, id, messages int, ready chan<- struct{}) error {
-	conn, _, err := websocket.Dial(ctx, url+"?channel=all", nil)
+	conn, _, err := websocket.Dial(ctx, url+"?channel=all", nil) //nolint:bodyclose // the library closes it
 	if err != nil {
 		return err
 	}
