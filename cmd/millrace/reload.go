@@ -35,7 +35,7 @@ const watchInterval = time.Second
 func (s *server) watch(ctx context.Context, hangup <-chan os.Signal, read func() (config, error), files []string) {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	seen := digest(files)
+	seen, current := digest(files), s.config
 	for {
 		select {
 		case <-ctx.Done():
@@ -49,7 +49,7 @@ func (s *server) watch(ctx context.Context, hangup <-chan os.Signal, read func()
 			}
 			seen = now
 		}
-		s.reload(ctx, read)
+		current = s.reload(ctx, current, read)
 	}
 }
 
@@ -65,31 +65,31 @@ func digest(files []string) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// reload puts in force what of a new configuration may change. One that does not
-// check changes nothing.
-func (s *server) reload(ctx context.Context, read func() (config, error)) {
+// reload puts in force what of a new configuration may change, and returns the one
+// that was read last. One that does not check changes nothing.
+func (s *server) reload(ctx context.Context, current config, read func() (config, error)) config {
 	next, err := read()
 	if err == nil {
-		err = s.apply(next)
+		err = s.apply(current, next)
 	}
 	if err != nil {
 		s.log.ErrorContext(ctx, "the configuration was not reloaded", "error", err)
-		return
+		return current
 	}
-	changed, waiting := s.config.differences(next)
+	changed, waiting := current.differences(next)
 	s.log.InfoContext(ctx, "the configuration was reloaded", "changed", changed)
 	if len(waiting) > 0 {
 		s.log.WarnContext(ctx, "these settings count after a restart", "settings", waiting)
 	}
-	s.config = next
+	return next
 }
 
-func (s *server) apply(c config) error {
+func (s *server) apply(current, c config) error {
 	authenticator, err := c.authenticator()
 	if err != nil {
 		return err
 	}
-	if s.config.hasCredentials() != c.hasCredentials() {
+	if current.hasCredentials() != c.hasCredentials() {
 		return errors.New("whether there are credentials at all cannot change while the server runs")
 	}
 	if err := s.service.Reload(service.Config{Authenticator: authenticator, Rules: c.serviceRules(), Limits: c.Limits.service()}); err != nil {
