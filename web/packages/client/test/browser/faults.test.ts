@@ -226,7 +226,9 @@ describe('behind a network that breaks', () => {
   it('a server that does not answer a ping is left', async () => {
     await page.clock.install();
     await page.evaluate((url) => m.app({ url, channels: ['test.silent'] }), `${network.url}/ws`);
-    await connected();
+    await subscribed('test.silent');
+    await publish(server, 'test.silent', 'the last word'); // behind it, nothing is on its way
+    await expect.poll(received).toEqual(['the last word']);
     network.freeze();
     await page.clock.runFor(36_000);
     expect(await state()).toBe('reconnecting');
