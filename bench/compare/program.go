@@ -24,8 +24,11 @@ const (
 
 var (
 	millrace = program{
-		name:   "millrace",
-		args:   []string{"serve", "--listen", "127.0.0.1:0", "--secret", secret, "--api-keys", apiKey, "--log-level", "warn", "--limits-user-sessions", "1000000"},
+		name: "millrace",
+		args: []string{
+			"serve", "--listen", "127.0.0.1:0", "--secret", secret, "--api-keys", apiKey, "--log-level", "warn",
+			"--limits-user-sessions", "1000000", "--limits-call-rate", "1000000", // all subscribers are one user
+		},
 		header: []load.Field{{Name: "authorization", Value: "Bearer " + apiKey}}, profiles: true,
 	}
 	centrifuge = program{name: "centrifuge"}

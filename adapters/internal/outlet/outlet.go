@@ -8,6 +8,7 @@
 package outlet
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"sync"
@@ -24,9 +25,10 @@ var ErrFull = errors.New("the client does not read")
 // Outlet is a connection whose writes do not block. It is a [net.Conn] for
 // libraries that want one: reads, deadlines and addresses are the connection's.
 type Outlet struct {
-	net.Conn                 // set once
-	raw      syscall.RawConn // nil where the system knows no direct way: then a goroutine writes
-	drained  func()          // called without the lock when rest is empty again
+	net.Conn                       // set once
+	raw      syscall.RawConn       // nil where the system knows no direct way: then a goroutine writes
+	sendNow  func(fd uintptr) bool // attempt.send, made once: a closure for each send would cost as much as all else here
+	drained  func()                // called without the lock when rest is empty again
 
 	mu       sync.Mutex
 	rest     []byte // what the client has not taken yet
@@ -34,7 +36,20 @@ type Outlet struct {
 	shut     bool   // nothing is accepted any more
 	closing  bool   // the connection is closed when rest is empty
 	err      error  // why writing has failed
+	attempt  attempt
 	drain    sync.WaitGroup
+}
+
+// attempt is one call of send, and what came of it.
+type attempt struct {
+	bytes []byte
+	n     int
+	err   error
+}
+
+func (a *attempt) send(fd uintptr) bool {
+	a.n, a.err = send(fd, a.bytes)
+	return true
 }
 
 // New makes an outlet of a connection. drained is called each time after Send
@@ -44,7 +59,7 @@ func New(conn net.Conn, drained func()) *Outlet {
 	o := &Outlet{Conn: conn, drained: drained}
 	if direct, ok := unwrap(conn).(*net.TCPConn); ok && canSend {
 		if raw, err := direct.SyscallConn(); err == nil {
-			o.raw = raw
+			o.raw, o.sendNow = raw, o.attempt.send
 		}
 	}
 	return o
@@ -105,13 +120,10 @@ func (o *Outlet) try(b []byte) (n int, err error) {
 	if o.raw == nil {
 		return 0, nil
 	}
-	ctlErr := o.raw.Write(func(fd uintptr) bool {
-		n, err = send(fd, b)
-		return true
-	})
-	if ctlErr != nil {
-		return n, ctlErr
-	}
+	o.attempt = attempt{bytes: b}
+	err = o.raw.Write(o.sendNow)
+	n, err = o.attempt.n, cmp.Or(err, o.attempt.err)
+	o.attempt = attempt{} // b is its owner's again
 	return n, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -164,4 +165,23 @@ func TestFinishClosesOnlyWhenEverythingWasTaken(t *testing.T) {
 			t.Fatalf("read %d bytes, %v; want %d", len(got), err, total+3)
 		}
 	})
+}
+
+func TestSendAllocatesNothing(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere a goroutine sends a copy")
+	}
+	server, client := pair(t)
+	out := outlet.New(server, func() {})
+	defer out.Close()
+	go io.Copy(io.Discard, client) //nolint:errcheck // it ends with the test
+	message := []byte("a message")
+	allocated := testing.AllocsPerRun(1000, func() {
+		if taken, err := out.Send(message); !taken || err != nil {
+			t.Errorf("taken %v: %v", taken, err)
+		}
+	})
+	if allocated > 0 {
+		t.Errorf("a send allocates %v times", allocated)
+	}
 }
