@@ -164,7 +164,7 @@ func reopenedContinues(s *subject) {
 	if again := s.state("durable"); again != state {
 		s.Errorf("the channel was at %+v and is at %+v", state, again)
 	}
-	if d := difference("the log", unsettled(s.kept("durable")), "the log before", unsettled(log)); d != "" {
+	if d := difference("the log", s.kept("durable"), "the log before", log); d != "" {
 		s.Error(d)
 	}
 	if again := s.sequence(); again.Epoch == sequence.Epoch && again.Offset < sequence.Offset {

@@ -175,9 +175,11 @@ func difference(name string, got []*engine.Message, wantName string, want []*eng
 	return ""
 }
 
-// plain is a message in a form that can be compared.
+// plain is a message in a form that can be compared, without what only its delivery
+// says.
 func plain(m *engine.Message) engine.Message {
 	p := *m
+	p.Settled = 0
 	p.Time = p.Time.UTC().Round(0)
 	if len(p.Payload.Data) == 0 {
 		p.Payload.Data = nil

@@ -239,7 +239,7 @@ func (e *nats) replicate(s *shard, rec *record) {
 	switch {
 	case r == nil:
 	case !r.isReady():
-		r.early = append(r.early, rec)
+		r.early = append(r.early, rec.clone())
 	case r.at == 0 && rec.previous == 0 && r.epoch != rec.epoch:
 		r.reset(e.epochs(), rec, e.limits) // another node began the channel at another time
 		r.apply(rec)

@@ -32,6 +32,18 @@ type record struct {
 	messages []*engine.Message // without positions until place
 }
 
+// clone is a record with messages of its own, which may be placed while others read
+// those that were delivered.
+func (r *record) clone() *record {
+	other := *r
+	other.messages = make([]*engine.Message, len(r.messages))
+	for i, m := range r.messages {
+		one := *m
+		other.messages[i] = &one
+	}
+	return &other
+}
+
 // A message's Sequence is its record's, and its place in the record.
 const (
 	sequenceBits = 10
