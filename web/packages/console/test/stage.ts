@@ -112,6 +112,7 @@ export async function signIn(
   const page = await (await stage.browser.newContext({ viewport: { width: 1280, height: 860 }, ...options })).newPage();
   await page.goto(stage.admin);
   await page.getByLabel('API key or token').waitFor();
+  await page.locator('input:focus').waitFor(); // else what is typed goes nowhere
   await page.keyboard.type(token);
   await page.keyboard.press('Enter');
   return page;
