@@ -55,6 +55,7 @@ const (
 	codeNoResources   = 10023
 	codeNotClustered  = 10074
 	codeNoStream      = 10059
+	codeNoStore       = 10049
 )
 
 // ask calls the JetStream API.
