@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 
 /** Where in the console the page is: `#/sessions?user=ada`. */
 export interface Route {
@@ -19,8 +19,8 @@ export function go(path: readonly string[], query: Record<string, string> = {}):
   location.hash = link(path, query);
 }
 
-function current(): Route {
-  const [path = '', query = ''] = location.hash.replace(/^#\/?/, '').split('?');
+function parse(hash: string): Route {
+  const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?');
   return { path: path.split('/').filter(Boolean).map(decode), query: new URLSearchParams(query) };
 }
 
@@ -35,11 +35,12 @@ function decode(part: string): string {
 
 /** The route, and again after each change. */
 export function useRoute(): Route {
-  const [route, setRoute] = useState(current);
+  const [hash, setHash] = useState(location.hash);
   useEffect(() => {
-    const change = (): void => setRoute(current());
+    const change = (): void => setHash(location.hash);
     addEventListener('hashchange', change);
+    change(); // what changed between the first render and this
     return () => removeEventListener('hashchange', change);
   }, []);
-  return route;
+  return useMemo(() => parse(hash), [hash]);
 }

@@ -83,6 +83,7 @@ describe.each(transports)('the client on %s', (name) => {
       client.channel('test.gap').onGap((gap) => got.push(gap.reason));
       await client.publish('test.gap', 'before');
     });
+    await expect.poll(received).toEqual(['before']);
     await server.kill();
     await server.start();
     await expect
