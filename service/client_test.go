@@ -98,7 +98,7 @@ func (n *node) dialAs(headers map[string]string, request *millracev1.SubscribeRe
 		begun: make(chan struct{}), over: make(chan struct{}), cut: make(chan struct{}),
 	}
 	ctx = service.WithCut(ctx, sync.OnceFunc(c.cutOff))
-	info := &connect.CallInfo{Protocol: "test"}
+	info := &connect.CallInfo{Protocol: "test", PeerAddr: n.address}
 	for name, value := range headers {
 		info.RequestHeader().Set(name, value)
 	}

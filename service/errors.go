@@ -147,6 +147,10 @@ func asRefusal(err error) *refusal {
 		r = refuse(millracev1.ErrorReason_ERROR_REASON_RATE_LIMITED, "channel", "too many messages wait to be stored in the channel").retryAfter(time.Second)
 	case errors.Is(err, engine.ErrClosed):
 		r = refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(time.Second)
+	case errors.Is(err, context.DeadlineExceeded):
+		r = unavailable("the call took longer than it may, and it is not known whether it was done", time.Second)
+	case errors.Is(err, context.Canceled):
+		r = unavailable("the call was given up before it was done", time.Second)
 	default:
 		r = refuse(millracev1.ErrorReason_ERROR_REASON_INTERNAL, "", "internal error")
 	}

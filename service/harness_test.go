@@ -28,6 +28,8 @@ type node struct {
 	admin millracev1connect.AdminServiceClient
 	calls sync.WaitGroup // streams that are open
 	down  chan struct{}  // closed when clients that are stalled lose their connections
+
+	address string // that sessions are opened from
 }
 
 // start starts a node where everybody may do everything, unless config says

@@ -70,7 +70,7 @@ func (c caller) account() string {
 	case c.identity.User != "":
 		return "user " + c.identity.User
 	case c.host != "":
-		return "address " + c.host
+		return "address " + networkOf(c.host)
 	}
 	return ""
 }

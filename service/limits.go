@@ -2,6 +2,7 @@ package service
 
 import (
 	mathrand "math/rand/v2"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ const (
 	// retrySessions is when a caller with too many sessions may come back: the
 	// time that lost ones need to be noticed.
 	retrySessions = 10 * time.Second
+	networkBits   = 64 // of an IPv6 address are its network's
 )
 
 // rates bounds how often each caller does something.
@@ -74,23 +76,47 @@ func limited(setting string, limit int, unit string) *refusal {
 	return r
 }
 
-// tally counts the sessions of each user, address and wire. The service's mu
+// NetworkOf is what counts as one address: in IPv6 a client has a whole /64, and
+// may use another address of it for each thing that it does.
+func NetworkOf(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
+	if !addr.Is6() {
+		return addr
+	}
+	prefix, err := addr.Prefix(networkBits)
+	if err != nil {
+		panic(err) // an address of IPv6 has more bits than that
+	}
+	return prefix.Addr()
+}
+
+// networkOf is NetworkOf for the address of a caller; what is not an address
+// counts as it is.
+func networkOf(host string) string {
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	return NetworkOf(addr).String()
+}
+
+// tally counts the sessions of each user, network and wire. The service's mu
 // guards it.
-type tally struct{ users, hosts, wires map[string]int }
+type tally struct{ users, networks, wires map[string]int }
 
 func newTally() tally { return tally{map[string]int{}, map[string]int{}, map[string]int{}} }
 
 // add counts a session, or says why there may not be one more.
 func (t tally) add(s *Session, limits Limits) error {
-	user, counted := s.who().User, !s.who().IsAdmin()
+	user, network, counted := s.who().User, networkOf(s.host), !s.who().IsAdmin()
 	switch {
 	case counted && user != "" && t.users[user] >= limits.UserSessions:
 		return limited("limits.user_sessions", limits.UserSessions, "sessions of one user").retryAfter(retrySessions)
-	case counted && s.host != "" && t.hosts[s.host] >= limits.AddressSessions:
+	case counted && network != "" && t.networks[network] >= limits.AddressSessions:
 		return limited("limits.address_sessions", limits.AddressSessions, "sessions from one address").retryAfter(retrySessions)
 	}
 	t.users[user]++
-	t.hosts[s.host]++
+	t.networks[network]++
 	t.wires[s.protocol]++
 	return nil
 }
@@ -99,7 +125,7 @@ func (t tally) remove(s *Session) {
 	for _, counted := range []struct {
 		in  map[string]int
 		key string
-	}{{t.users, s.who().User}, {t.hosts, s.host}, {t.wires, s.protocol}} {
+	}{{t.users, s.who().User}, {t.networks, networkOf(s.host)}, {t.wires, s.protocol}} {
 		counted.in[counted.key]--
 		if counted.in[counted.key] <= 0 {
 			delete(counted.in, counted.key)

@@ -116,6 +116,20 @@ func TestL1WhoHasNoNameIsCountedByAddress(t *testing.T) {
 		if err := call("192.0.2.2:1"); err != nil && reasonOf(service.ErrorInfo(err)) == "RATE_LIMITED" {
 			t.Errorf("another address: %v", err)
 		}
+		limited = 0
+		for i := range 15 { // each from another address of one network
+			if err := call(fmt.Sprintf("[2001:db8::%x]:1", i+1)); err != nil && reasonOf(service.ErrorInfo(err)) == "RATE_LIMITED" {
+				limited++
+			}
+		}
+		if limited != 5 {
+			t.Errorf("%d of 15 calls from a /64 were refused", limited)
+		}
+		for _, other := range []string{"[2001:db8:0:1::1]:1", "[::ffff:192.0.2.3]:1"} {
+			if err := call(other); err != nil && reasonOf(service.ErrorInfo(err)) == "RATE_LIMITED" {
+				t.Errorf("another network, %s: %v", other, err)
+			}
+		}
 	})
 }
 
@@ -233,5 +247,29 @@ func TestL4ManyThingsInOneRequestAreRefusedAtOnce(t *testing.T) {
 		refused(t, err, "TOO_MANY")
 		n.publish("a", "and on it goes")
 		c.takes("subscribed a/0", "a/1 and on it goes")
+	})
+}
+
+func TestL2ANetworkOfIPv6IsOneAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := limitedTo(service.Limits{AddressSessions: 3})
+		config.Authenticator = auth.Keys{Anonymous: []auth.Grant{modest}}
+		n := start(t, config)
+		open := func(address string) error {
+			n.address = address
+			return n.open(&millracev1.SubscribeRequest{}).failure()
+		}
+		for i := range 3 {
+			if err := open(fmt.Sprintf("[2001:db8::%x]:1", i+1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		info := refused(t, open("[2001:db8::4]:1"), "RATE_LIMITED")
+		if info.GetField() != "limits.address_sessions" || info.GetLimit() != 3 {
+			t.Errorf("refused with %v", info)
+		}
+		if err := open("[2001:db8:0:1::4]:1"); err != nil {
+			t.Errorf("the network beside it: %v", err)
+		}
 	})
 }

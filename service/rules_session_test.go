@@ -3,6 +3,7 @@ package service_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -129,6 +130,16 @@ func TestN3EveryErrorHasAReason(t *testing.T) {
 
 // failure is the error of a call.
 func failure[T any](_ T, err error) error { return err }
+
+func TestN3ATimeThatIsOverIsNoFaultOfTheServer(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []error{context.DeadlineExceeded, context.Canceled} {
+		info := service.ErrorInfo(fmt.Errorf("ask another node: %w", cause))
+		if reasonOf(info) != "UNAVAILABLE" || info.GetRetryAfter().AsDuration() <= 0 {
+			t.Errorf("%v is told as %v", cause, info)
+		}
+	}
+}
 
 func TestN3ABadCommandDoesNotEndASession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -145,7 +145,7 @@ func (s *Service) began(ctx context.Context, session *Session) {
 // ended tells how a session ended.
 func (s *Service) ended(session *Session, reason error) {
 	why := reasonOf(reason)
-	if errors.Is(reason, ErrLeft) || errors.Is(reason, context.Canceled) || why == reasonInternal {
+	if errors.Is(reason, ErrLeft) || errors.Is(reason, context.Canceled) || errors.Is(reason, context.DeadlineExceeded) || why == reasonInternal {
 		why = "" // the client or its connection has gone
 	}
 	ctx := context.Background()

@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"millrace.dev/service"
@@ -141,106 +138,6 @@ func (p proxies) client(r *http.Request) string {
 	}
 	return peer.String()
 }
-
-// turnstile is a listener that lets at most so many connections in from one
-// address.
-type turnstile struct {
-	net.Listener
-	limit   atomic.Int64
-	proxies proxies
-
-	refused atomic.Int64
-
-	mu   sync.Mutex
-	from map[netip.Addr]int
-}
-
-func newTurnstile(listener net.Listener, limit int, trusted proxies) *turnstile {
-	t := &turnstile{Listener: listener, proxies: trusted, from: map[netip.Addr]int{}}
-	t.limit.Store(int64(limit))
-	return t
-}
-
-// Accept implements [net.Listener].
-func (t *turnstile) Accept() (net.Conn, error) {
-	for {
-		conn, err := t.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		limitUnsent(conn)
-		addr, counts := t.counts(conn.RemoteAddr())
-		switch {
-		case !counts:
-			return conn, nil
-		case t.enter(addr):
-			return t.counted(conn, addr), nil
-		}
-		t.refused.Add(1)
-		conn.Close() //nolint:errcheck // nobody was let in
-	}
-}
-
-// counts is what a connection is counted under, if it is.
-func (t *turnstile) counts(remote net.Addr) (netip.Addr, bool) {
-	addr, err := netip.ParseAddrPort(remote.String())
-	if err != nil || t.proxies.include(addr.Addr()) {
-		return netip.Addr{}, false
-	}
-	return networkOf(addr.Addr()), true
-}
-
-// networkOf is what counts as one address: in IPv6 a client has a whole /64.
-func networkOf(addr netip.Addr) netip.Addr {
-	addr = addr.Unmap()
-	if !addr.Is6() {
-		return addr
-	}
-	prefix, err := addr.WithZone("").Prefix(64)
-	if err != nil {
-		return addr
-	}
-	return prefix.Addr()
-}
-
-func (t *turnstile) enter(addr netip.Addr) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if int64(t.from[addr]) >= t.limit.Load() {
-		return false
-	}
-	t.from[addr]++
-	return true
-}
-
-func (t *turnstile) leave(addr netip.Addr) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.from[addr]--
-	if t.from[addr] <= 0 {
-		delete(t.from, addr)
-	}
-}
-
-func (t *turnstile) counted(conn net.Conn, addr netip.Addr) net.Conn {
-	return &countedConn{Conn: conn, leave: sync.OnceFunc(func() { t.leave(addr) })}
-}
-
-// countedConn is a connection that leaves when it is closed.
-type countedConn struct {
-	net.Conn
-	leave func()
-}
-
-// Close implements [net.Conn].
-func (c *countedConn) Close() error {
-	c.leave()
-	return c.Conn.Close()
-}
-
-// Unwrapped is the connection itself, for who sends past the library. Only the
-// outer one is closed.
-func (c *countedConn) Unwrapped() net.Conn { return c.Conn }
 
 // clientAuthorities are those whose client certificates are believed, nil for
 // none.

@@ -226,20 +226,34 @@ func TestAbusersOfHTTP2HoldNobodyUp(t *testing.T) {
 // theirs.
 func TestAnAddressHasItsShareOfConnections(t *testing.T) {
 	t.Parallel()
-	_, main, admin := operate(t, "--limits-address-connections", "20", "--trusted-proxies", "192.0.2.1")
-	refused := 0
+	server, main, admin := operate(t, "--limits-address-connections", "20", "--trusted-proxies", "192.0.2.1")
+	statuses := map[int]int{}
 	for range 200 {
 		conn := dial(t, main)
-		_, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-		if err == nil {
-			_, err = conn.Read(make([]byte, 1))
+		if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
+			t.Fatal(err)
 		}
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // the connection is what is closed
 		if err != nil {
-			refused++
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		statuses[response.StatusCode]++
+		if response.StatusCode == http.StatusTooManyRequests {
+			if !strings.Contains(string(body), `"field":"limits.address_connections"`) || !strings.Contains(string(body), `"limit":20,`) || response.Header.Get("Retry-After") != "10" {
+				t.Fatalf("refused with %v %s", response.Header, body)
+			}
+			conn.Close() //nolint:errcheck // the server may have closed it
 		}
 	}
-	if refused != 180 {
-		t.Errorf("%d of 200 connections were refused", refused)
+	if statuses[http.StatusOK] != 20 || statuses[http.StatusTooManyRequests] != 180 {
+		t.Errorf("200 connections of one address: %v", statuses)
+	}
+	if text := server.stderr.String(); !strings.Contains(text, "connections are refused") || !strings.Contains(text, "setting=limits.address_connections limit=20 address=127.0.0.1") {
+		t.Errorf("the log does not name the limit: %s", text)
 	}
 	if text := get(t, admin+"/metrics", ""); !strings.Contains(text, `millrace_connections_refused_total{server_address="127.0.0.1:0"} 180`) {
 		t.Error("the refused connections are not in the metrics")

@@ -27,7 +27,7 @@ func (s *server) open(ctx context.Context, address string, secure bool, handler 
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	entrance := newTurnstile(listener, s.config.Limits.Connections, s.proxies)
+	entrance := newTurnstile(listener, s.config.Limits.Connections, s.proxies, s.log, secure)
 	p := &port{http: server, listener: entrance, entrance: entrance}
 	if err := s.telemetry.observe(entrance, address); err != nil {
 		return nil, errors.Join(err, p.close())

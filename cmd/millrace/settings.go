@@ -55,7 +55,7 @@ var settings = []setting{
 	{"limits.payload_bytes", "most `bytes` of one message", func(c *config) any { return &c.Limits.PayloadBytes }},
 	{"limits.channels", "most `channels` and patterns of one session", func(c *config) any { return &c.Limits.Channels }},
 	{"limits.user_sessions", "most `sessions` of one user", func(c *config) any { return &c.Limits.UserSessions }},
-	{"limits.address_sessions", "most `sessions` from one address", func(c *config) any { return &c.Limits.AddressSessions }},
+	{"limits.address_sessions", "most `sessions` from one address, or from one /64 of IPv6", func(c *config) any { return &c.Limits.AddressSessions }},
 	{"limits.address_connections", "most `connections` from one address, or from one /64 of IPv6", func(c *config) any { return &c.Limits.Connections }},
 	{"limits.publish_rate", "most `messages` that one user publishes in a second", func(c *config) any { return &c.Limits.PublishRate }},
 	{"limits.call_rate", "most `calls` and commands of one user in a second", func(c *config) any { return &c.Limits.CallRate }},

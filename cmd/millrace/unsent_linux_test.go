@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"net"
 	"syscall"
 	"testing"
@@ -12,7 +13,7 @@ func TestTheKernelKeepsLittleForAClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener := newTurnstile(tcp, 1, nil)
+	listener := newTurnstile(tcp, 1, nil, slog.New(slog.DiscardHandler), false)
 	defer listener.Close()
 	client, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
 	if err != nil {

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"millrace.dev/service"
+)
+
+// turnstile is a listener that lets at most so many connections in from one
+// address.
+type turnstile struct {
+	net.Listener
+	limit   atomic.Int64
+	proxies proxies
+	log     *slog.Logger
+	silent  bool // it has TLS, in which nothing can be said before a handshake
+
+	refused  atomic.Int64
+	logged   rate.Sometimes
+	visitors visitors
+
+	mu   sync.Mutex
+	from map[netip.Addr]int
+}
+
+func newTurnstile(listener net.Listener, limit int, trusted proxies, log *slog.Logger, silent bool) *turnstile {
+	t := &turnstile{
+		Listener: listener, proxies: trusted, log: log, silent: silent,
+		logged: rate.Sometimes{First: 1, Interval: time.Second}, from: map[netip.Addr]int{},
+	}
+	t.limit.Store(int64(limit))
+	return t
+}
+
+// Accept implements [net.Listener].
+func (t *turnstile) Accept() (net.Conn, error) {
+	for {
+		conn, err := t.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		limitUnsent(conn)
+		addr, counts := t.counts(conn.RemoteAddr())
+		switch {
+		case !counts:
+			return conn, nil
+		case t.enter(addr):
+			return t.counted(conn, addr), nil
+		}
+		t.turnAway(conn, addr)
+	}
+}
+
+// Close implements [net.Listener].
+func (t *turnstile) Close() error {
+	err := t.Listener.Close()
+	t.visitors.close()
+	return err
+}
+
+// counts is what a connection is counted under, if it is.
+func (t *turnstile) counts(remote net.Addr) (netip.Addr, bool) {
+	addr, err := netip.ParseAddrPort(remote.String())
+	if err != nil || t.proxies.include(addr.Addr()) {
+		return netip.Addr{}, false
+	}
+	return service.NetworkOf(addr.Addr()), true
+}
+
+func (t *turnstile) enter(addr netip.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if int64(t.from[addr]) >= t.limit.Load() {
+		return false
+	}
+	t.from[addr]++
+	return true
+}
+
+func (t *turnstile) leave(addr netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.from[addr]--
+	if t.from[addr] <= 0 {
+		delete(t.from, addr)
+	}
+}
+
+func (t *turnstile) counted(conn net.Conn, addr netip.Addr) net.Conn {
+	return &countedConn{Conn: conn, leave: sync.OnceFunc(func() { t.leave(addr) })}
+}
+
+// countedConn is a connection that leaves when it is closed.
+type countedConn struct {
+	net.Conn
+	leave func()
+}
+
+// Close implements [net.Conn].
+func (c *countedConn) Close() error {
+	c.leave()
+	return c.Conn.Close()
+}
+
+// Unwrapped is the connection itself, for who sends past the library. Only the
+// outer one is closed.
+func (c *countedConn) Unwrapped() net.Conn { return c.Conn }
+
+// turnAway ends a connection that is one too many. The log tells of some, the
+// metric of all, and who asks in HTTP is told as well.
+func (t *turnstile) turnAway(conn net.Conn, addr netip.Addr) {
+	t.refused.Add(1)
+	limit := t.limit.Load()
+	t.logged.Do(func() {
+		t.log.Warn("connections are refused", "setting", limitConnections, "limit", limit, "address", addr.String(), "refused", t.refused.Load())
+	})
+	if t.silent || !t.visitors.see(conn, tooManyConnections(limit)) {
+		conn.Close() //nolint:errcheck // nobody was let in
+	}
+}
+
+const (
+	limitConnections = "limits.address_connections"
+	// retryConnections is when to come back: browsers let go of connections in
+	// such a time.
+	retryConnections = 10 * time.Second
+)
+
+// tooManyConnections is the answer of HTTP to a connection that is one too many,
+// in the form of all other errors.
+func tooManyConnections(limit int64) []byte {
+	body, err := json.Marshal(map[string]any{"error": map[string]any{
+		"code": "resource_exhausted", "reason": "RATE_LIMITED", "field": limitConnections, "limit": limit, "retryAfter": retryConnections.Milliseconds(),
+		"message": fmt.Sprintf("%s: the limit is %d connections from one address", limitConnections, limit),
+	}})
+	if err != nil {
+		panic(err) // there is nothing in it that has no JSON
+	}
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nRetry-After: %d\r\nConnection: close\r\n\r\n%s",
+		http.StatusTooManyRequests, http.StatusText(http.StatusTooManyRequests), len(body), int(retryConnections.Seconds()), body)
+}
+
+const (
+	maxVisitors = 64          // that are answered at once; others are cut without a word
+	visit       = time.Second // how long each of them may take
+	visitBytes  = 64 << 10    // how much each of them may ask
+)
+
+// visitors are connections that are answered once and not let in. They are few,
+// and stay only briefly.
+type visitors struct {
+	mu      sync.Mutex
+	closed  bool
+	conns   map[net.Conn]bool
+	running sync.WaitGroup
+}
+
+// see answers a visitor, if there is time for one more.
+func (v *visitors) see(conn net.Conn, answer []byte) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closed || len(v.conns) >= maxVisitors {
+		return false
+	}
+	if v.conns == nil {
+		v.conns = map[net.Conn]bool{}
+	}
+	v.conns[conn] = true
+	v.running.Go(func() {
+		defer v.forget(conn)
+		_ = answerOnce(conn, answer) // who does not wait for the answer has none
+	})
+	return true
+}
+
+func (v *visitors) forget(conn net.Conn) {
+	conn.Close() //nolint:errcheck // it was never let in
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.conns, conn)
+}
+
+func (v *visitors) close() {
+	v.mu.Lock()
+	v.closed = true
+	for conn := range v.conns {
+		conn.Close() //nolint:errcheck // it ends the visit
+	}
+	v.mu.Unlock()
+	v.running.Wait()
+}
+
+// answerOnce waits for a question, answers, and waits for the other side to close:
+// a connection that is closed while something comes is reset, and the answer lost.
+func answerOnce(conn net.Conn, answer []byte) error {
+	err := conn.SetDeadline(time.Now().Add(visit))
+	if err == nil {
+		_, err = conn.Read(make([]byte, 1))
+	}
+	if err == nil {
+		_, err = conn.Write(answer)
+	}
+	if half, ok := conn.(interface{ CloseWrite() error }); ok && err == nil {
+		err = half.CloseWrite()
+	}
+	if err == nil {
+		_, err = io.CopyN(io.Discard, conn, visitBytes)
+	}
+	return err
+}
