@@ -82,6 +82,7 @@ func TestD11WhoLeavesAChannelIsNotTooSlowForIt(t *testing.T) {
 		n := startOn(t, open, slowConfig(0))
 		stalled := n.stalled(to("a"))
 		n.flood("a", 100)
+		synctest.Wait() // until a writer has seen that this is too much
 		c = stalled
 		c.goOn()
 		synctest.Wait()
