@@ -23,6 +23,7 @@ type event struct {
 	checkpoint   *millracev1.Checkpoint
 	snapshot     *millracev1.PresenceSnapshot
 	changes      *millracev1.PresenceChanges
+	draining     *millracev1.Draining
 	// refused answers something that nobody waits for the answer of.
 	refused *millracev1.ErrorInfo
 
@@ -47,6 +48,8 @@ func (e event) kind() string {
 		return "presence snapshot"
 	case e.changes != nil:
 		return "presence changes"
+	case e.draining != nil:
+		return "draining"
 	case e.refused != nil:
 		return "refusal"
 	}
@@ -54,7 +57,7 @@ func (e event) kind() string {
 }
 
 func (e event) String() string {
-	for _, m := range []proto.Message{e.message, e.subscribed, e.unsubscribed, e.gap, e.checkpoint, e.snapshot, e.changes, e.refused} {
+	for _, m := range []proto.Message{e.message, e.subscribed, e.unsubscribed, e.gap, e.checkpoint, e.snapshot, e.changes, e.draining, e.refused} {
 		if m.ProtoReflect().IsValid() {
 			return fmt.Sprintf("%s {%.300s}", e.kind(), m)
 		}
@@ -82,6 +85,8 @@ func eventsOf(response *millracev1.SubscribeResponse) []event {
 		return []event{{snapshot: n.PresenceSnapshot}}
 	case *millracev1.SubscribeResponse_PresenceChanges:
 		return []event{{changes: n.PresenceChanges}}
+	case *millracev1.SubscribeResponse_Draining:
+		return []event{{draining: n.Draining}}
 	}
 	return events
 }

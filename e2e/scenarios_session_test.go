@@ -159,16 +159,18 @@ func (c *client) seesTheEnd(reason millracev1.ErrorReason) *millracev1.ErrorInfo
 func drain(s *scene) {
 	c := s.join(subscribe("draining"))
 	publisher := (&scene{T: s.T, at: c.at, wire: rpc{}, engine: s.engine}).arrive("") // on the same node
-	last := publisher.say("draining", `"last words"`)
+	c.sees(publisher.say("draining", `"last words"`))
 	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()
-	const window = 2 * time.Second
+	const window = 400 * time.Millisecond
 	for _, at := range s.everywhere() {
 		if err := at.node.Drain(ctx, window); err != nil {
 			s.Error(err)
 		}
 	}
-	c.sees(last)
+	if after := c.toldOf("draining").draining.GetRetryAfter(); after == nil || after.AsDuration() > window/2 {
+		s.Errorf("go on elsewhere after %s, want a time within %s", after, window/2)
+	}
 	info := c.seesTheEnd(millracev1.ErrorReason_ERROR_REASON_DRAINING)
 	if after := info.GetRetryAfter().AsDuration(); info.GetRetryAfter() == nil || after > window {
 		s.Errorf("come back after %s, want a time within %s", after, window)

@@ -55,7 +55,7 @@ var scenarios = []struct {
 	{"B-3 a producer's numbers are accepted once and in order", numberMessages},
 	{"P-3 a lost session is taken over without a leave", takeOver},
 	{"P-4 an administrator ends subscriptions and sessions", administer},
-	{"N-5 a server that goes says when to come back", drain},
+	{"N-5 a server that goes says when to go on elsewhere, and when to come back", drain},
 
 	{"health and reflection answer", answerHealth},
 }

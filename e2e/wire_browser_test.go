@@ -98,10 +98,15 @@ func (f *frameJSON) info() *millracev1.ErrorInfo {
 		Reason: reasonNamed(f.Reason), Channel: f.For, Field: f.Field, Limit: f.Limit, Message: f.Message,
 		Position: f.Position.proto(),
 	}
-	if f.RetryAfter != nil {
-		info.RetryAfter = durationpb.New(time.Duration(*f.RetryAfter) * time.Millisecond)
-	}
+	info.RetryAfter = f.retry()
 	return info
+}
+
+func (f *frameJSON) retry() *durationpb.Duration {
+	if f.RetryAfter == nil {
+		return nil
+	}
+	return durationpb.New(time.Duration(*f.RetryAfter) * time.Millisecond)
 }
 
 func (f *frameJSON) refusal() error { return &refusal{code: f.Code, info: f.info()} }

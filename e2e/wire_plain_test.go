@@ -87,6 +87,8 @@ func (f *frameJSON) event() (event, error) {
 		return event{checkpoint: &millracev1.Checkpoint{Channel: f.For, Position: f.place()}}, nil
 	case "presence":
 		return f.presence(), nil
+	case "draining":
+		return event{draining: &millracev1.Draining{RetryAfter: f.retry()}}, nil
 	case "error":
 		return event{refused: f.info()}, nil
 	}

@@ -94,7 +94,7 @@ func (a *admin) WatchSamples(ctx context.Context, request *millracev1.WatchSampl
 			return ctx.Err()
 		}
 		if samples, seen, changed = a.recorder.after(seen); changed == nil {
-			return refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(time.Second)
+			return leaving(time.Second)
 		}
 		if err := a.stillMay(ctx); err != nil {
 			return err

@@ -146,7 +146,7 @@ func asRefusal(err error) *refusal {
 	case errors.Is(err, engine.ErrOverloaded):
 		r = refuse(millracev1.ErrorReason_ERROR_REASON_RATE_LIMITED, "channel", "too many messages wait to be stored in the channel").retryAfter(time.Second)
 	case errors.Is(err, engine.ErrClosed):
-		r = refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(time.Second)
+		r = leaving(time.Second)
 	case errors.Is(err, context.DeadlineExceeded):
 		r = unavailable("the call took longer than it may, and it is not known whether it was done", time.Second)
 	case errors.Is(err, context.Canceled):

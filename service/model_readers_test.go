@@ -229,7 +229,7 @@ func (r *modelReader) one(it item) string {
 		return v.message(m, r.w.all, it.at)
 	}
 	switch n := it.frame.Notice.GetNotice().(type) {
-	case *millracev1.SubscribeResponse_Ready, *millracev1.SubscribeResponse_Heartbeat:
+	case *millracev1.SubscribeResponse_Ready, *millracev1.SubscribeResponse_Heartbeat, *millracev1.SubscribeResponse_Draining:
 		return ""
 	case *millracev1.SubscribeResponse_Subscribed:
 		v := r.viewOf(n.Subscribed.GetChannel())

@@ -182,7 +182,7 @@ func TestN4ARefusalIsTheAnswer(t *testing.T) {
 	})
 }
 
-func TestN5DrainSendsWhatIsPendingThenSaysWhenToComeBack(t *testing.T) {
+func TestN5DrainTellsWhenToGoOnElsewhereThenEndsWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, keeping(1000))
 		var sessions []*client
@@ -190,28 +190,122 @@ func TestN5DrainSendsWhatIsPendingThenSaysWhenToComeBack(t *testing.T) {
 			sessions = append(sessions, n.subscribe(to("a")))
 		}
 		n.flood("a", 5)
-		before := time.Now()
-		if err := n.Drain(t.Context(), time.Minute); err != nil {
-			t.Fatal(err)
-		}
-		if waited := time.Since(before); waited != 0 {
-			t.Errorf("took %v", waited)
-		}
-		times := map[time.Duration]bool{}
+		drained := make(chan error, 1)
+		go func() { drained <- n.Drain(context.Background(), time.Minute) }()
+		synctest.Wait()
+		begin := map[time.Duration]bool{}
 		for _, c := range sessions {
-			info := c.ends("DRAINING")
-			times[info.GetRetryAfter().AsDuration()] = true
-			if after := info.GetRetryAfter().AsDuration(); after < 0 || after > time.Minute {
-				t.Errorf("come back after %v", after)
+			after := c.drainsAfter()
+			begin[after] = true
+			if after < 0 || after > 30*time.Second {
+				t.Errorf("go on elsewhere after %v, want the first half of a minute", after)
 			}
-			if got, _ := offsets(c); !slices.Equal(got, upTo(1, 5)) {
-				t.Errorf("took %v before the end", got)
-			}
-		}
-		if len(times) < 40 {
-			t.Errorf("50 sessions come back at %d times", len(times))
 		}
 		n.open(&millracev1.SubscribeRequest{}).ends("DRAINING")
+		time.Sleep(30*time.Second - time.Millisecond)
+		n.flood("a", 3)
+		synctest.Wait()
+		end := map[time.Duration]bool{}
+		for _, c := range sessions {
+			if got, _ := offsets(c); !slices.Equal(got, upTo(1, 8)) || c.failure() != nil {
+				t.Errorf("took %v, and then %v, while there was time", got, c.failure())
+			}
+		}
+		if err := <-drained; err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range sessions {
+			after := c.ends("DRAINING").GetRetryAfter().AsDuration()
+			end[after] = true
+			if after < 0 || after > time.Minute {
+				t.Errorf("come back after %v", after)
+			}
+		}
+		if len(begin) < 40 || len(end) < 40 {
+			t.Errorf("50 sessions go at %d times and come back at %d", len(begin), len(end))
+		}
+	})
+}
+
+// drainsAfter is when the client was told to go on elsewhere.
+func (c *client) drainsAfter() time.Duration {
+	c.node.t.Helper()
+	for _, it := range c.all() {
+		if draining := it.frame.Notice.GetDraining(); draining != nil {
+			return draining.GetRetryAfter().AsDuration()
+		}
+	}
+	c.node.t.Errorf("was not told that the server drains: %q", inWords(c.all()))
+	return 0
+}
+
+func TestN5DrainSendsWhatIsPendingBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, keeping(1000))
+		c := n.subscribe(to("a"))
+		n.flood("a", 5)
+		if err := n.Drain(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		c.ends("DRAINING")
+		if got, _ := offsets(c); !slices.Equal(got, upTo(1, 5)) {
+			t.Errorf("took %v before the end", got)
+		}
+	})
+}
+
+func TestN5DrainDoesNotWaitForWhoHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, keeping(10))
+		var sessions []*client
+		for range 5 {
+			sessions = append(sessions, n.subscribe(to("a")))
+		}
+		drained := make(chan error, 1)
+		go func() { drained <- n.Drain(context.Background(), time.Minute) }()
+		synctest.Wait()
+		began := time.Now()
+		for _, c := range sessions {
+			c.lose()
+		}
+		if err := <-drained; err != nil || time.Since(began) > 0 {
+			t.Errorf("took %v after the last has gone: %v", time.Since(began), err)
+		}
+	})
+}
+
+func TestN5WhoOpensAnotherSessionFirstIsNeverWithoutOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh()
+		going, _ := m.start(t, keeping(0))
+		staying, _ := m.start(t, keeping(0))
+		w, tab := staying.watch(), going.tab("amy", "a", "x")
+		time.Sleep(soon)
+		drained := make(chan error, 1)
+		go func() { drained <- going.Drain(context.Background(), time.Minute) }()
+		synctest.Wait()
+		time.Sleep(tab.drainsAfter())
+		if err := tab.failure(); err != nil {
+			t.Fatalf("ended before it was time: %v", err)
+		}
+		next := staying.openWith(staying.token("amy"), &millracev1.SubscribeRequest{SessionToken: tab.ready().GetSessionToken()})
+		if got := next.ready().GetSession(); got != tab.ready().GetSession() {
+			t.Errorf("the session is %s, and was %s", got, tab.ready().GetSession())
+		}
+		tab.ends("DISCONNECTED")
+		if err := <-drained; err != nil {
+			t.Error(err)
+		}
+		if err := going.Close(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		if left := w.sawLeave(); len(left) > 0 {
+			t.Errorf("have left: %v", left)
+		}
+		if got := w.believes(); got.String() != "amy=x" {
+			t.Errorf("present are %s, want amy", got)
+		}
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"connectrpc.com/connect/v2/connecthttp"
 	"connectrpc.com/connect/v2/connectproto"
 	"connectrpc.com/grpcreflect/v2"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"millrace.dev/auth"
 	"millrace.dev/engine"
@@ -153,16 +154,26 @@ func (s *Service) RequestBytes() int { return 6*s.limits().PayloadBytes + 64<<10
 // Limits are the limits in force, with defaults filled in.
 func (s *Service) Limits() Limits { return *s.limits() }
 
-// Drain ends every session with the advice to come back elsewhere, and opens no
-// new ones. The times of coming back are spread over the window. It returns
-// when all sessions are gone, or with ctx.
+// Drain tells every session to go on elsewhere, and opens no new ones. Each is
+// told a time of its own within the first half of the window, and has the other
+// half for it; then it is ended, with the advice to come back. Drain returns when
+// all sessions are gone. When ctx ends it waits for nobody any more.
 func (s *Service) Drain(ctx context.Context, window time.Duration) error {
 	s.health.set(false)
 	s.recorder.close()
-	sessions := s.refuseNew(refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(window))
-	for _, session := range sessions {
-		after := mathrand.N(max(window, time.Millisecond))
-		session.finish(refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(after))
+	sessions := s.refuseNew(leaving(window))
+	mathrand.Shuffle(len(sessions), func(i, j int) { sessions[i], sessions[j] = sessions[j], sessions[i] })
+	half := window / 2
+	turn := func(i int) time.Duration { return half * time.Duration(i) / time.Duration(len(sessions)) }
+	began := time.Now()
+	for i, session := range sessions {
+		session.notice(drainingNotice(turn(i)))
+	}
+	for i, session := range sessions {
+		if s.isIdleWithin(ctx, time.Until(began.Add(half+turn(i)))) {
+			return nil
+		}
+		session.finish(leaving(mathrand.N(max(window, time.Millisecond))))
 	}
 	select {
 	case <-s.idle:
@@ -170,6 +181,33 @@ func (s *Service) Drain(ctx context.Context, window time.Duration) error {
 	case <-ctx.Done():
 		return fmt.Errorf("sessions are still open: %w", ctx.Err())
 	}
+}
+
+// leaving is why a node that goes refuses and ends sessions.
+func leaving(retryAfter time.Duration) *refusal {
+	return refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(retryAfter)
+}
+
+func drainingNotice(retryAfter time.Duration) *Frame {
+	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Draining{
+		Draining: &millracev1.Draining{RetryAfter: durationpb.New(retryAfter)},
+	}})
+}
+
+// isIdleWithin waits some time for the last session to go, or until ctx ends.
+func (s *Service) isIdleWithin(ctx context.Context, d time.Duration) bool {
+	if d <= 0 || ctx.Err() != nil {
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-s.idle:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // Close ends what is left and stops the engine.

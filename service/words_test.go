@@ -62,6 +62,8 @@ func sayNotice(notice *millracev1.SubscribeResponse) string {
 		return "checkpoint " + place(n.Checkpoint.GetChannel(), n.Checkpoint.GetPosition())
 	case *millracev1.SubscribeResponse_Heartbeat:
 		return "heartbeat"
+	case *millracev1.SubscribeResponse_Draining:
+		return "draining"
 	case *millracev1.SubscribeResponse_PresenceSnapshot:
 		return sayMembers(n.PresenceSnapshot)
 	case *millracev1.SubscribeResponse_PresenceChanges:

@@ -312,6 +312,8 @@ func (s *stream) notice(notice *millracev1.SubscribeResponse) {
 		s.checkpoint(n.Checkpoint)
 		s.sent = s.cursor.Header()
 		s.buffer = append(appendLine(s.buffer, "id", s.sent), '\n')
+	case *millracev1.SubscribeResponse_Draining:
+		s.event("millrace.draining", browser.FromDraining(n.Draining))
 	case *millracev1.SubscribeResponse_PresenceSnapshot:
 		s.event("millrace.presence", browser.FromSnapshot(n.PresenceSnapshot))
 	case *millracev1.SubscribeResponse_PresenceChanges:

@@ -57,6 +57,8 @@ func (p *plain) encode(notice *millracev1.SubscribeResponse, id string) []byte {
 		return frame("gap", nil, browser.FromGap(n.Gap))
 	case *millracev1.SubscribeResponse_Checkpoint:
 		return frame("checkpoint", nil, browser.FromCheckpoint(n.Checkpoint))
+	case *millracev1.SubscribeResponse_Draining:
+		return frame("draining", nil, browser.FromDraining(n.Draining))
 	case *millracev1.SubscribeResponse_PresenceSnapshot:
 		return frame("presence", nil, browser.FromSnapshot(n.PresenceSnapshot))
 	case *millracev1.SubscribeResponse_PresenceChanges:

@@ -162,7 +162,7 @@ func defaultConfig() config {
 		NATS:        natsServers{Prefix: "millrace"},
 		WSPaths:     []string{"/ws"},
 		SSEPaths:    []string{"/events"},
-		DrainWindow: 2 * time.Second,
+		DrainWindow: 5 * time.Second,
 		Log:         logging{Level: "info", Format: "text"},
 		Tracing:     tracing{Sample: 0.01},
 	}

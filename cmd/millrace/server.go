@@ -20,7 +20,7 @@ import (
 
 const (
 	idleTimeout = 2 * time.Minute
-	// shutdownTimeout is for sessions to hear that they end, and for calls to
+	// shutdownTimeout is for sessions to hear that they end, after the drain window, and for calls to
 	// come to theirs.
 	shutdownTimeout = 10 * time.Second
 )
@@ -160,10 +160,10 @@ func (s *server) run(ctx context.Context) error {
 	return err
 }
 
-// shutdown tells every session to come back elsewhere, and waits for calls to
+// shutdown has every session go on elsewhere, and waits for calls to
 // end. What has not ended in time is cut, which is no failure.
 func (s *server) shutdown(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.config.DrainWindow+shutdownTimeout)
 	defer cancel()
 	s.log.InfoContext(ctx, "shutting down")
 	if err := s.service.Drain(ctx, s.config.DrainWindow); err != nil {

@@ -254,6 +254,16 @@ func FromExpireTime(t *timestamppb.Timestamp) Expires {
 	return Expires{Expires: t.AsTime().UnixMilli()}
 }
 
+// Draining says when to open a session elsewhere.
+type Draining struct {
+	RetryAfter int64 `json:"retryAfter"` // ms
+}
+
+// FromDraining makes the JSON form.
+func FromDraining(d *millracev1.Draining) Draining {
+	return Draining{RetryAfter: d.GetRetryAfter().AsDuration().Milliseconds()}
+}
+
 // Gap says what of a channel was missed.
 type Gap struct {
 	For       string    `json:"for"`

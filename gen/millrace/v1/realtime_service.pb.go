@@ -560,6 +560,7 @@ type SubscribeResponse struct {
 	//	*SubscribeResponse_PresenceSnapshot
 	//	*SubscribeResponse_PresenceChanges
 	//	*SubscribeResponse_Reply
+	//	*SubscribeResponse_Draining
 	Notice        isSubscribeResponse_Notice `protobuf_oneof:"notice"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -690,6 +691,15 @@ func (x *SubscribeResponse) GetReply() *Reply {
 	return nil
 }
 
+func (x *SubscribeResponse) GetDraining() *Draining {
+	if x != nil {
+		if x, ok := x.Notice.(*SubscribeResponse_Draining); ok {
+			return x.Draining
+		}
+	}
+	return nil
+}
+
 type isSubscribeResponse_Notice interface {
 	isSubscribeResponse_Notice()
 }
@@ -740,6 +750,11 @@ type SubscribeResponse_Reply struct {
 	Reply *Reply `protobuf:"bytes,10,opt,name=reply,proto3,oneof"`
 }
 
+type SubscribeResponse_Draining struct {
+	// The server is going away. The session goes on for a while.
+	Draining *Draining `protobuf:"bytes,11,opt,name=draining,proto3,oneof"`
+}
+
 func (*SubscribeResponse_Ready) isSubscribeResponse_Notice() {}
 
 func (*SubscribeResponse_Subscribed) isSubscribeResponse_Notice() {}
@@ -757,6 +772,8 @@ func (*SubscribeResponse_PresenceSnapshot) isSubscribeResponse_Notice() {}
 func (*SubscribeResponse_PresenceChanges) isSubscribeResponse_Notice() {}
 
 func (*SubscribeResponse_Reply) isSubscribeResponse_Notice() {}
+
+func (*SubscribeResponse_Draining) isSubscribeResponse_Notice() {}
 
 // Ready says that the session is open.
 type Ready struct {
@@ -1158,6 +1175,56 @@ func (*Heartbeat) Descriptor() ([]byte, []int) {
 	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{9}
 }
 
+// Draining says that the server is going away, while the session goes on. A
+// client that opens a session elsewhere now, with this one's token and its
+// positions, is never without one: the new session takes this one over. One that
+// is still here when the server's time is over ends with the reason DRAINING.
+type Draining struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long to wait before opening the other session. Each client is told its
+	// own time, so that not all come at once.
+	RetryAfter    *durationpb.Duration `protobuf:"bytes,1,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Draining) Reset() {
+	*x = Draining{}
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Draining) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Draining) ProtoMessage() {}
+
+func (x *Draining) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Draining.ProtoReflect.Descriptor instead.
+func (*Draining) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Draining) GetRetryAfter() *durationpb.Duration {
+	if x != nil {
+		return x.RetryAfter
+	}
+	return nil
+}
+
 // UpdateSubscriptionRequest changes the channels of a live session.
 type UpdateSubscriptionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1177,7 +1244,7 @@ type UpdateSubscriptionRequest struct {
 
 func (x *UpdateSubscriptionRequest) Reset() {
 	*x = UpdateSubscriptionRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[10]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1189,7 +1256,7 @@ func (x *UpdateSubscriptionRequest) String() string {
 func (*UpdateSubscriptionRequest) ProtoMessage() {}
 
 func (x *UpdateSubscriptionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[10]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1202,7 +1269,7 @@ func (x *UpdateSubscriptionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSubscriptionRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSubscriptionRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{10}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UpdateSubscriptionRequest) GetSessionToken() string {
@@ -1248,7 +1315,7 @@ type UpdateSubscriptionResponse struct {
 
 func (x *UpdateSubscriptionResponse) Reset() {
 	*x = UpdateSubscriptionResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[11]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1327,7 @@ func (x *UpdateSubscriptionResponse) String() string {
 func (*UpdateSubscriptionResponse) ProtoMessage() {}
 
 func (x *UpdateSubscriptionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[11]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1340,7 @@ func (x *UpdateSubscriptionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSubscriptionResponse.ProtoReflect.Descriptor instead.
 func (*UpdateSubscriptionResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{11}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpdateSubscriptionResponse) GetSubscribed() []*Subscribed {
@@ -1344,7 +1411,7 @@ type PublishRequest struct {
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[12]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1423,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[12]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1436,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{12}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PublishRequest) GetChannel() string {
@@ -1517,7 +1584,7 @@ type Producer struct {
 
 func (x *Producer) Reset() {
 	*x = Producer{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[13]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +1596,7 @@ func (x *Producer) String() string {
 func (*Producer) ProtoMessage() {}
 
 func (x *Producer) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[13]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,7 +1609,7 @@ func (x *Producer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Producer.ProtoReflect.Descriptor instead.
 func (*Producer) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{13}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Producer) GetId() string {
@@ -1580,7 +1647,7 @@ type PublishResponse struct {
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[14]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +1659,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[14]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +1672,7 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{14}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PublishResponse) GetPosition() *Position {
@@ -1633,7 +1700,7 @@ type PublishBatchRequest struct {
 
 func (x *PublishBatchRequest) Reset() {
 	*x = PublishBatchRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[15]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1712,7 @@ func (x *PublishBatchRequest) String() string {
 func (*PublishBatchRequest) ProtoMessage() {}
 
 func (x *PublishBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[15]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1725,7 @@ func (x *PublishBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishBatchRequest.ProtoReflect.Descriptor instead.
 func (*PublishBatchRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{15}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PublishBatchRequest) GetRequests() []*PublishRequest {
@@ -1679,7 +1746,7 @@ type PublishBatchResponse struct {
 
 func (x *PublishBatchResponse) Reset() {
 	*x = PublishBatchResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[16]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1691,7 +1758,7 @@ func (x *PublishBatchResponse) String() string {
 func (*PublishBatchResponse) ProtoMessage() {}
 
 func (x *PublishBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[16]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1704,7 +1771,7 @@ func (x *PublishBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishBatchResponse.ProtoReflect.Descriptor instead.
 func (*PublishBatchResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{16}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PublishBatchResponse) GetResults() []*PublishResult {
@@ -1730,7 +1797,7 @@ type PublishResult struct {
 
 func (x *PublishResult) Reset() {
 	*x = PublishResult{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[17]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +1809,7 @@ func (x *PublishResult) String() string {
 func (*PublishResult) ProtoMessage() {}
 
 func (x *PublishResult) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[17]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +1822,7 @@ func (x *PublishResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResult.ProtoReflect.Descriptor instead.
 func (*PublishResult) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{17}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PublishResult) GetResult() isPublishResult_Result {
@@ -1821,7 +1888,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[18]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +1900,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[18]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +1913,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{18}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HistoryRequest) GetChannel() string {
@@ -1899,7 +1966,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[19]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1911,7 +1978,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[19]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1924,7 +1991,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{19}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HistoryResponse) GetMessages() []*Message {
@@ -1963,7 +2030,7 @@ type PresenceRequest struct {
 
 func (x *PresenceRequest) Reset() {
 	*x = PresenceRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[20]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2042,7 @@ func (x *PresenceRequest) String() string {
 func (*PresenceRequest) ProtoMessage() {}
 
 func (x *PresenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[20]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2055,7 @@ func (x *PresenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PresenceRequest.ProtoReflect.Descriptor instead.
 func (*PresenceRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{20}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PresenceRequest) GetChannel() string {
@@ -2029,7 +2096,7 @@ type PresenceResponse struct {
 
 func (x *PresenceResponse) Reset() {
 	*x = PresenceResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[21]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2108,7 @@ func (x *PresenceResponse) String() string {
 func (*PresenceResponse) ProtoMessage() {}
 
 func (x *PresenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[21]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2121,7 @@ func (x *PresenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PresenceResponse.ProtoReflect.Descriptor instead.
 func (*PresenceResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{21}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PresenceResponse) GetMembers() []*Member {
@@ -2096,7 +2163,7 @@ type WatchPresenceRequest struct {
 
 func (x *WatchPresenceRequest) Reset() {
 	*x = WatchPresenceRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[22]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2175,7 @@ func (x *WatchPresenceRequest) String() string {
 func (*WatchPresenceRequest) ProtoMessage() {}
 
 func (x *WatchPresenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[22]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2188,7 @@ func (x *WatchPresenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPresenceRequest.ProtoReflect.Descriptor instead.
 func (*WatchPresenceRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{22}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchPresenceRequest) GetChannels() []string {
@@ -2148,7 +2215,7 @@ type WatchPresenceResponse struct {
 
 func (x *WatchPresenceResponse) Reset() {
 	*x = WatchPresenceResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[23]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2160,7 +2227,7 @@ func (x *WatchPresenceResponse) String() string {
 func (*WatchPresenceResponse) ProtoMessage() {}
 
 func (x *WatchPresenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[23]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2173,7 +2240,7 @@ func (x *WatchPresenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPresenceResponse.ProtoReflect.Descriptor instead.
 func (*WatchPresenceResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{23}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WatchPresenceResponse) GetNotice() isWatchPresenceResponse_Notice {
@@ -2251,7 +2318,7 @@ type EnterPresenceRequest struct {
 
 func (x *EnterPresenceRequest) Reset() {
 	*x = EnterPresenceRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[24]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2263,7 +2330,7 @@ func (x *EnterPresenceRequest) String() string {
 func (*EnterPresenceRequest) ProtoMessage() {}
 
 func (x *EnterPresenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[24]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2276,7 +2343,7 @@ func (x *EnterPresenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnterPresenceRequest.ProtoReflect.Descriptor instead.
 func (*EnterPresenceRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{24}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EnterPresenceRequest) GetSessionToken() string {
@@ -2311,7 +2378,7 @@ type EnterPresenceResponse struct {
 
 func (x *EnterPresenceResponse) Reset() {
 	*x = EnterPresenceResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[25]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2323,7 +2390,7 @@ func (x *EnterPresenceResponse) String() string {
 func (*EnterPresenceResponse) ProtoMessage() {}
 
 func (x *EnterPresenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[25]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2336,7 +2403,7 @@ func (x *EnterPresenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnterPresenceResponse.ProtoReflect.Descriptor instead.
 func (*EnterPresenceResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{25}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *EnterPresenceResponse) GetVersion() *PresenceVersion {
@@ -2362,7 +2429,7 @@ type UpdatePresenceRequest struct {
 
 func (x *UpdatePresenceRequest) Reset() {
 	*x = UpdatePresenceRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[26]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2374,7 +2441,7 @@ func (x *UpdatePresenceRequest) String() string {
 func (*UpdatePresenceRequest) ProtoMessage() {}
 
 func (x *UpdatePresenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[26]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2387,7 +2454,7 @@ func (x *UpdatePresenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdatePresenceRequest.ProtoReflect.Descriptor instead.
 func (*UpdatePresenceRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{26}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UpdatePresenceRequest) GetSessionToken() string {
@@ -2422,7 +2489,7 @@ type UpdatePresenceResponse struct {
 
 func (x *UpdatePresenceResponse) Reset() {
 	*x = UpdatePresenceResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[27]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2501,7 @@ func (x *UpdatePresenceResponse) String() string {
 func (*UpdatePresenceResponse) ProtoMessage() {}
 
 func (x *UpdatePresenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[27]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +2514,7 @@ func (x *UpdatePresenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdatePresenceResponse.ProtoReflect.Descriptor instead.
 func (*UpdatePresenceResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{27}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *UpdatePresenceResponse) GetVersion() *PresenceVersion {
@@ -2471,7 +2538,7 @@ type LeavePresenceRequest struct {
 
 func (x *LeavePresenceRequest) Reset() {
 	*x = LeavePresenceRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[28]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2550,7 @@ func (x *LeavePresenceRequest) String() string {
 func (*LeavePresenceRequest) ProtoMessage() {}
 
 func (x *LeavePresenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[28]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2563,7 @@ func (x *LeavePresenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeavePresenceRequest.ProtoReflect.Descriptor instead.
 func (*LeavePresenceRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{28}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LeavePresenceRequest) GetSessionToken() string {
@@ -2524,7 +2591,7 @@ type LeavePresenceResponse struct {
 
 func (x *LeavePresenceResponse) Reset() {
 	*x = LeavePresenceResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[29]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +2603,7 @@ func (x *LeavePresenceResponse) String() string {
 func (*LeavePresenceResponse) ProtoMessage() {}
 
 func (x *LeavePresenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[29]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +2616,7 @@ func (x *LeavePresenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeavePresenceResponse.ProtoReflect.Descriptor instead.
 func (*LeavePresenceResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{29}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LeavePresenceResponse) GetVersion() *PresenceVersion {
@@ -2570,7 +2637,7 @@ type GetPositionsRequest struct {
 
 func (x *GetPositionsRequest) Reset() {
 	*x = GetPositionsRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[30]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2582,7 +2649,7 @@ func (x *GetPositionsRequest) String() string {
 func (*GetPositionsRequest) ProtoMessage() {}
 
 func (x *GetPositionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[30]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2595,7 +2662,7 @@ func (x *GetPositionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPositionsRequest.ProtoReflect.Descriptor instead.
 func (*GetPositionsRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{30}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetPositionsRequest) GetChannels() []string {
@@ -2618,7 +2685,7 @@ type ChannelPosition struct {
 
 func (x *ChannelPosition) Reset() {
 	*x = ChannelPosition{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[31]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2630,7 +2697,7 @@ func (x *ChannelPosition) String() string {
 func (*ChannelPosition) ProtoMessage() {}
 
 func (x *ChannelPosition) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[31]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2643,7 +2710,7 @@ func (x *ChannelPosition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelPosition.ProtoReflect.Descriptor instead.
 func (*ChannelPosition) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{31}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ChannelPosition) GetChannel() string {
@@ -2673,7 +2740,7 @@ type GetPositionsResponse struct {
 
 func (x *GetPositionsResponse) Reset() {
 	*x = GetPositionsResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[32]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2685,7 +2752,7 @@ func (x *GetPositionsResponse) String() string {
 func (*GetPositionsResponse) ProtoMessage() {}
 
 func (x *GetPositionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[32]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2698,7 +2765,7 @@ func (x *GetPositionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPositionsResponse.ProtoReflect.Descriptor instead.
 func (*GetPositionsResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{32}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetPositionsResponse) GetPositions() []*ChannelPosition {
@@ -2729,7 +2796,7 @@ type RefreshTokenRequest struct {
 
 func (x *RefreshTokenRequest) Reset() {
 	*x = RefreshTokenRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[33]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +2808,7 @@ func (x *RefreshTokenRequest) String() string {
 func (*RefreshTokenRequest) ProtoMessage() {}
 
 func (x *RefreshTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[33]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,7 +2821,7 @@ func (x *RefreshTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshTokenRequest.ProtoReflect.Descriptor instead.
 func (*RefreshTokenRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{33}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RefreshTokenRequest) GetSessionToken() string {
@@ -2782,7 +2849,7 @@ type RefreshTokenResponse struct {
 
 func (x *RefreshTokenResponse) Reset() {
 	*x = RefreshTokenResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[34]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2794,7 +2861,7 @@ func (x *RefreshTokenResponse) String() string {
 func (*RefreshTokenResponse) ProtoMessage() {}
 
 func (x *RefreshTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[34]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2807,7 +2874,7 @@ func (x *RefreshTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefreshTokenResponse.ProtoReflect.Descriptor instead.
 func (*RefreshTokenResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{34}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RefreshTokenResponse) GetExpireTime() *timestamppb.Timestamp {
@@ -2835,7 +2902,7 @@ type CreateTicketRequest struct {
 
 func (x *CreateTicketRequest) Reset() {
 	*x = CreateTicketRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[35]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2847,7 +2914,7 @@ func (x *CreateTicketRequest) String() string {
 func (*CreateTicketRequest) ProtoMessage() {}
 
 func (x *CreateTicketRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[35]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2860,7 +2927,7 @@ func (x *CreateTicketRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTicketRequest.ProtoReflect.Descriptor instead.
 func (*CreateTicketRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{35}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CreateTicketRequest) GetOrigin() string {
@@ -2897,7 +2964,7 @@ type CreateTicketResponse struct {
 
 func (x *CreateTicketResponse) Reset() {
 	*x = CreateTicketResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[36]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2909,7 +2976,7 @@ func (x *CreateTicketResponse) String() string {
 func (*CreateTicketResponse) ProtoMessage() {}
 
 func (x *CreateTicketResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[36]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2922,7 +2989,7 @@ func (x *CreateTicketResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTicketResponse.ProtoReflect.Descriptor instead.
 func (*CreateTicketResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{36}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CreateTicketResponse) GetTicket() string {
@@ -2948,7 +3015,7 @@ type GetServerInfoRequest struct {
 
 func (x *GetServerInfoRequest) Reset() {
 	*x = GetServerInfoRequest{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[37]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2960,7 +3027,7 @@ func (x *GetServerInfoRequest) String() string {
 func (*GetServerInfoRequest) ProtoMessage() {}
 
 func (x *GetServerInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[37]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2973,7 +3040,7 @@ func (x *GetServerInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServerInfoRequest.ProtoReflect.Descriptor instead.
 func (*GetServerInfoRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{37}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{38}
 }
 
 // GetServerInfoResponse describes the server.
@@ -2993,7 +3060,7 @@ type GetServerInfoResponse struct {
 
 func (x *GetServerInfoResponse) Reset() {
 	*x = GetServerInfoResponse{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[38]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3005,7 +3072,7 @@ func (x *GetServerInfoResponse) String() string {
 func (*GetServerInfoResponse) ProtoMessage() {}
 
 func (x *GetServerInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[38]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3018,7 +3085,7 @@ func (x *GetServerInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetServerInfoResponse.ProtoReflect.Descriptor instead.
 func (*GetServerInfoResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{38}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetServerInfoResponse) GetVersion() string {
@@ -3076,7 +3143,7 @@ type ServerLimits struct {
 
 func (x *ServerLimits) Reset() {
 	*x = ServerLimits{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[39]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3088,7 +3155,7 @@ func (x *ServerLimits) String() string {
 func (*ServerLimits) ProtoMessage() {}
 
 func (x *ServerLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[39]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3101,7 +3168,7 @@ func (x *ServerLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerLimits.ProtoReflect.Descriptor instead.
 func (*ServerLimits) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{39}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ServerLimits) GetMaxPayloadBytes() uint64 {
@@ -3193,7 +3260,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[40]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3205,7 +3272,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[40]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3218,7 +3285,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{40}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Command) GetId() uint32 {
@@ -3441,7 +3508,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[41]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3453,7 +3520,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[41]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3466,7 +3533,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{41}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{42}
 }
 
 // Reply answers a command.
@@ -3498,7 +3565,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[42]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3510,7 +3577,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[42]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3523,7 +3590,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{42}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Reply) GetId() uint32 {
@@ -3761,7 +3828,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[43]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3773,7 +3840,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[43]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3786,7 +3853,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{43}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{44}
 }
 
 // CommandError says why a command was refused.
@@ -3802,7 +3869,7 @@ type CommandError struct {
 
 func (x *CommandError) Reset() {
 	*x = CommandError{}
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[44]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3814,7 +3881,7 @@ func (x *CommandError) String() string {
 func (*CommandError) ProtoMessage() {}
 
 func (x *CommandError) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_realtime_service_proto_msgTypes[44]
+	mi := &file_millrace_v1_realtime_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3827,7 +3894,7 @@ func (x *CommandError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandError.ProtoReflect.Descriptor instead.
 func (*CommandError) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{44}
+	return file_millrace_v1_realtime_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CommandError) GetCode() string {
@@ -3872,7 +3939,7 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12H\n" +
 	"\x12heartbeat_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12\x16\n" +
 	"\x06client\x18\x04 \x01(\tR\x06client\x12#\n" +
-	"\rsession_token\x18\x05 \x01(\tR\fsessionToken\"\xd5\x04\n" +
+	"\rsession_token\x18\x05 \x01(\tR\fsessionToken\"\x8a\x05\n" +
 	"\x11SubscribeResponse\x120\n" +
 	"\bmessages\x18\x01 \x03(\v2\x14.millrace.v1.MessageR\bmessages\x12*\n" +
 	"\x05ready\x18\x02 \x01(\v2\x12.millrace.v1.ReadyH\x00R\x05ready\x129\n" +
@@ -3888,7 +3955,8 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\x11presence_snapshot\x18\b \x01(\v2\x1d.millrace.v1.PresenceSnapshotH\x00R\x10presenceSnapshot\x12I\n" +
 	"\x10presence_changes\x18\t \x01(\v2\x1c.millrace.v1.PresenceChangesH\x00R\x0fpresenceChanges\x12*\n" +
 	"\x05reply\x18\n" +
-	" \x01(\v2\x12.millrace.v1.ReplyH\x00R\x05replyB\b\n" +
+	" \x01(\v2\x12.millrace.v1.ReplyH\x00R\x05reply\x123\n" +
+	"\bdraining\x18\v \x01(\v2\x15.millrace.v1.DrainingH\x00R\bdrainingB\b\n" +
 	"\x06notice\"\xe1\x01\n" +
 	"\x05Ready\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12#\n" +
@@ -3916,7 +3984,10 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x121\n" +
 	"\bposition\x18\x02 \x01(\v2\x15.millrace.v1.PositionR\bposition\x120\n" +
 	"\x04seen\x18\x03 \x03(\v2\x1c.millrace.v1.ChannelPositionR\x04seen\"\v\n" +
-	"\tHeartbeat\"\x9d\x01\n" +
+	"\tHeartbeat\"F\n" +
+	"\bDraining\x12:\n" +
+	"\vretry_after\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"retryAfter\"\x9d\x01\n" +
 	"\x19UpdateSubscriptionRequest\x12#\n" +
 	"\rsession_token\x18\x01 \x01(\tR\fsessionToken\x12+\n" +
 	"\x03add\x18\x02 \x03(\v2\x19.millrace.v1.SubscriptionR\x03add\x12\x16\n" +
@@ -4134,7 +4205,7 @@ func file_millrace_v1_realtime_service_proto_rawDescGZIP() []byte {
 }
 
 var file_millrace_v1_realtime_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_millrace_v1_realtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_millrace_v1_realtime_service_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_millrace_v1_realtime_service_proto_goTypes = []any{
 	(OnGap)(0),                         // 0: millrace.v1.OnGap
 	(OnSlow)(0),                        // 1: millrace.v1.OnSlow
@@ -4150,181 +4221,184 @@ var file_millrace_v1_realtime_service_proto_goTypes = []any{
 	(*Gap)(nil),                        // 11: millrace.v1.Gap
 	(*Checkpoint)(nil),                 // 12: millrace.v1.Checkpoint
 	(*Heartbeat)(nil),                  // 13: millrace.v1.Heartbeat
-	(*UpdateSubscriptionRequest)(nil),  // 14: millrace.v1.UpdateSubscriptionRequest
-	(*UpdateSubscriptionResponse)(nil), // 15: millrace.v1.UpdateSubscriptionResponse
-	(*PublishRequest)(nil),             // 16: millrace.v1.PublishRequest
-	(*Producer)(nil),                   // 17: millrace.v1.Producer
-	(*PublishResponse)(nil),            // 18: millrace.v1.PublishResponse
-	(*PublishBatchRequest)(nil),        // 19: millrace.v1.PublishBatchRequest
-	(*PublishBatchResponse)(nil),       // 20: millrace.v1.PublishBatchResponse
-	(*PublishResult)(nil),              // 21: millrace.v1.PublishResult
-	(*HistoryRequest)(nil),             // 22: millrace.v1.HistoryRequest
-	(*HistoryResponse)(nil),            // 23: millrace.v1.HistoryResponse
-	(*PresenceRequest)(nil),            // 24: millrace.v1.PresenceRequest
-	(*PresenceResponse)(nil),           // 25: millrace.v1.PresenceResponse
-	(*WatchPresenceRequest)(nil),       // 26: millrace.v1.WatchPresenceRequest
-	(*WatchPresenceResponse)(nil),      // 27: millrace.v1.WatchPresenceResponse
-	(*EnterPresenceRequest)(nil),       // 28: millrace.v1.EnterPresenceRequest
-	(*EnterPresenceResponse)(nil),      // 29: millrace.v1.EnterPresenceResponse
-	(*UpdatePresenceRequest)(nil),      // 30: millrace.v1.UpdatePresenceRequest
-	(*UpdatePresenceResponse)(nil),     // 31: millrace.v1.UpdatePresenceResponse
-	(*LeavePresenceRequest)(nil),       // 32: millrace.v1.LeavePresenceRequest
-	(*LeavePresenceResponse)(nil),      // 33: millrace.v1.LeavePresenceResponse
-	(*GetPositionsRequest)(nil),        // 34: millrace.v1.GetPositionsRequest
-	(*ChannelPosition)(nil),            // 35: millrace.v1.ChannelPosition
-	(*GetPositionsResponse)(nil),       // 36: millrace.v1.GetPositionsResponse
-	(*RefreshTokenRequest)(nil),        // 37: millrace.v1.RefreshTokenRequest
-	(*RefreshTokenResponse)(nil),       // 38: millrace.v1.RefreshTokenResponse
-	(*CreateTicketRequest)(nil),        // 39: millrace.v1.CreateTicketRequest
-	(*CreateTicketResponse)(nil),       // 40: millrace.v1.CreateTicketResponse
-	(*GetServerInfoRequest)(nil),       // 41: millrace.v1.GetServerInfoRequest
-	(*GetServerInfoResponse)(nil),      // 42: millrace.v1.GetServerInfoResponse
-	(*ServerLimits)(nil),               // 43: millrace.v1.ServerLimits
-	(*Command)(nil),                    // 44: millrace.v1.Command
-	(*Ping)(nil),                       // 45: millrace.v1.Ping
-	(*Reply)(nil),                      // 46: millrace.v1.Reply
-	(*Pong)(nil),                       // 47: millrace.v1.Pong
-	(*CommandError)(nil),               // 48: millrace.v1.CommandError
-	nil,                                // 49: millrace.v1.Filter.HeadersEntry
-	nil,                                // 50: millrace.v1.PublishRequest.HeadersEntry
-	(*Position)(nil),                   // 51: millrace.v1.Position
-	(*durationpb.Duration)(nil),        // 52: google.protobuf.Duration
-	(*Message)(nil),                    // 53: millrace.v1.Message
-	(*PresenceSnapshot)(nil),           // 54: millrace.v1.PresenceSnapshot
-	(*PresenceChanges)(nil),            // 55: millrace.v1.PresenceChanges
-	(*timestamppb.Timestamp)(nil),      // 56: google.protobuf.Timestamp
-	(*ErrorInfo)(nil),                  // 57: millrace.v1.ErrorInfo
-	(*Payload)(nil),                    // 58: millrace.v1.Payload
-	(*structpb.Value)(nil),             // 59: google.protobuf.Value
-	(*Entity)(nil),                     // 60: millrace.v1.Entity
-	(*Member)(nil),                     // 61: millrace.v1.Member
-	(*PresenceVersion)(nil),            // 62: millrace.v1.PresenceVersion
+	(*Draining)(nil),                   // 14: millrace.v1.Draining
+	(*UpdateSubscriptionRequest)(nil),  // 15: millrace.v1.UpdateSubscriptionRequest
+	(*UpdateSubscriptionResponse)(nil), // 16: millrace.v1.UpdateSubscriptionResponse
+	(*PublishRequest)(nil),             // 17: millrace.v1.PublishRequest
+	(*Producer)(nil),                   // 18: millrace.v1.Producer
+	(*PublishResponse)(nil),            // 19: millrace.v1.PublishResponse
+	(*PublishBatchRequest)(nil),        // 20: millrace.v1.PublishBatchRequest
+	(*PublishBatchResponse)(nil),       // 21: millrace.v1.PublishBatchResponse
+	(*PublishResult)(nil),              // 22: millrace.v1.PublishResult
+	(*HistoryRequest)(nil),             // 23: millrace.v1.HistoryRequest
+	(*HistoryResponse)(nil),            // 24: millrace.v1.HistoryResponse
+	(*PresenceRequest)(nil),            // 25: millrace.v1.PresenceRequest
+	(*PresenceResponse)(nil),           // 26: millrace.v1.PresenceResponse
+	(*WatchPresenceRequest)(nil),       // 27: millrace.v1.WatchPresenceRequest
+	(*WatchPresenceResponse)(nil),      // 28: millrace.v1.WatchPresenceResponse
+	(*EnterPresenceRequest)(nil),       // 29: millrace.v1.EnterPresenceRequest
+	(*EnterPresenceResponse)(nil),      // 30: millrace.v1.EnterPresenceResponse
+	(*UpdatePresenceRequest)(nil),      // 31: millrace.v1.UpdatePresenceRequest
+	(*UpdatePresenceResponse)(nil),     // 32: millrace.v1.UpdatePresenceResponse
+	(*LeavePresenceRequest)(nil),       // 33: millrace.v1.LeavePresenceRequest
+	(*LeavePresenceResponse)(nil),      // 34: millrace.v1.LeavePresenceResponse
+	(*GetPositionsRequest)(nil),        // 35: millrace.v1.GetPositionsRequest
+	(*ChannelPosition)(nil),            // 36: millrace.v1.ChannelPosition
+	(*GetPositionsResponse)(nil),       // 37: millrace.v1.GetPositionsResponse
+	(*RefreshTokenRequest)(nil),        // 38: millrace.v1.RefreshTokenRequest
+	(*RefreshTokenResponse)(nil),       // 39: millrace.v1.RefreshTokenResponse
+	(*CreateTicketRequest)(nil),        // 40: millrace.v1.CreateTicketRequest
+	(*CreateTicketResponse)(nil),       // 41: millrace.v1.CreateTicketResponse
+	(*GetServerInfoRequest)(nil),       // 42: millrace.v1.GetServerInfoRequest
+	(*GetServerInfoResponse)(nil),      // 43: millrace.v1.GetServerInfoResponse
+	(*ServerLimits)(nil),               // 44: millrace.v1.ServerLimits
+	(*Command)(nil),                    // 45: millrace.v1.Command
+	(*Ping)(nil),                       // 46: millrace.v1.Ping
+	(*Reply)(nil),                      // 47: millrace.v1.Reply
+	(*Pong)(nil),                       // 48: millrace.v1.Pong
+	(*CommandError)(nil),               // 49: millrace.v1.CommandError
+	nil,                                // 50: millrace.v1.Filter.HeadersEntry
+	nil,                                // 51: millrace.v1.PublishRequest.HeadersEntry
+	(*Position)(nil),                   // 52: millrace.v1.Position
+	(*durationpb.Duration)(nil),        // 53: google.protobuf.Duration
+	(*Message)(nil),                    // 54: millrace.v1.Message
+	(*PresenceSnapshot)(nil),           // 55: millrace.v1.PresenceSnapshot
+	(*PresenceChanges)(nil),            // 56: millrace.v1.PresenceChanges
+	(*timestamppb.Timestamp)(nil),      // 57: google.protobuf.Timestamp
+	(*ErrorInfo)(nil),                  // 58: millrace.v1.ErrorInfo
+	(*Payload)(nil),                    // 59: millrace.v1.Payload
+	(*structpb.Value)(nil),             // 60: google.protobuf.Value
+	(*Entity)(nil),                     // 61: millrace.v1.Entity
+	(*Member)(nil),                     // 62: millrace.v1.Member
+	(*PresenceVersion)(nil),            // 63: millrace.v1.PresenceVersion
 }
 var file_millrace_v1_realtime_service_proto_depIdxs = []int32{
-	49,  // 0: millrace.v1.Filter.headers:type_name -> millrace.v1.Filter.HeadersEntry
-	51,  // 1: millrace.v1.Subscription.since:type_name -> millrace.v1.Position
+	50,  // 0: millrace.v1.Filter.headers:type_name -> millrace.v1.Filter.HeadersEntry
+	52,  // 1: millrace.v1.Subscription.since:type_name -> millrace.v1.Position
 	0,   // 2: millrace.v1.Subscription.on_gap:type_name -> millrace.v1.OnGap
-	35,  // 3: millrace.v1.Subscription.seen:type_name -> millrace.v1.ChannelPosition
+	36,  // 3: millrace.v1.Subscription.seen:type_name -> millrace.v1.ChannelPosition
 	4,   // 4: millrace.v1.Subscription.filter:type_name -> millrace.v1.Filter
-	52,  // 5: millrace.v1.Subscription.min_interval:type_name -> google.protobuf.Duration
+	53,  // 5: millrace.v1.Subscription.min_interval:type_name -> google.protobuf.Duration
 	1,   // 6: millrace.v1.Subscription.on_slow:type_name -> millrace.v1.OnSlow
 	5,   // 7: millrace.v1.SubscribeRequest.subscriptions:type_name -> millrace.v1.Subscription
-	52,  // 8: millrace.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
-	53,  // 9: millrace.v1.SubscribeResponse.messages:type_name -> millrace.v1.Message
+	53,  // 8: millrace.v1.SubscribeRequest.heartbeat_interval:type_name -> google.protobuf.Duration
+	54,  // 9: millrace.v1.SubscribeResponse.messages:type_name -> millrace.v1.Message
 	8,   // 10: millrace.v1.SubscribeResponse.ready:type_name -> millrace.v1.Ready
 	9,   // 11: millrace.v1.SubscribeResponse.subscribed:type_name -> millrace.v1.Subscribed
 	10,  // 12: millrace.v1.SubscribeResponse.unsubscribed:type_name -> millrace.v1.Unsubscribed
 	11,  // 13: millrace.v1.SubscribeResponse.gap:type_name -> millrace.v1.Gap
 	12,  // 14: millrace.v1.SubscribeResponse.checkpoint:type_name -> millrace.v1.Checkpoint
 	13,  // 15: millrace.v1.SubscribeResponse.heartbeat:type_name -> millrace.v1.Heartbeat
-	54,  // 16: millrace.v1.SubscribeResponse.presence_snapshot:type_name -> millrace.v1.PresenceSnapshot
-	55,  // 17: millrace.v1.SubscribeResponse.presence_changes:type_name -> millrace.v1.PresenceChanges
-	46,  // 18: millrace.v1.SubscribeResponse.reply:type_name -> millrace.v1.Reply
-	52,  // 19: millrace.v1.Ready.heartbeat_interval:type_name -> google.protobuf.Duration
-	56,  // 20: millrace.v1.Ready.expire_time:type_name -> google.protobuf.Timestamp
-	51,  // 21: millrace.v1.Subscribed.position:type_name -> millrace.v1.Position
-	51,  // 22: millrace.v1.Subscribed.head:type_name -> millrace.v1.Position
-	57,  // 23: millrace.v1.Unsubscribed.error:type_name -> millrace.v1.ErrorInfo
-	2,   // 24: millrace.v1.Gap.reason:type_name -> millrace.v1.GapReason
-	51,  // 25: millrace.v1.Gap.requested:type_name -> millrace.v1.Position
-	51,  // 26: millrace.v1.Gap.position:type_name -> millrace.v1.Position
-	51,  // 27: millrace.v1.Checkpoint.position:type_name -> millrace.v1.Position
-	35,  // 28: millrace.v1.Checkpoint.seen:type_name -> millrace.v1.ChannelPosition
-	5,   // 29: millrace.v1.UpdateSubscriptionRequest.add:type_name -> millrace.v1.Subscription
-	9,   // 30: millrace.v1.UpdateSubscriptionResponse.subscribed:type_name -> millrace.v1.Subscribed
-	57,  // 31: millrace.v1.UpdateSubscriptionResponse.errors:type_name -> millrace.v1.ErrorInfo
-	58,  // 32: millrace.v1.PublishRequest.payload:type_name -> millrace.v1.Payload
-	59,  // 33: millrace.v1.PublishRequest.value:type_name -> google.protobuf.Value
-	50,  // 34: millrace.v1.PublishRequest.headers:type_name -> millrace.v1.PublishRequest.HeadersEntry
-	51,  // 35: millrace.v1.PublishRequest.expected_position:type_name -> millrace.v1.Position
-	52,  // 36: millrace.v1.PublishRequest.ttl:type_name -> google.protobuf.Duration
-	60,  // 37: millrace.v1.PublishRequest.entity:type_name -> millrace.v1.Entity
-	17,  // 38: millrace.v1.PublishRequest.producer:type_name -> millrace.v1.Producer
-	51,  // 39: millrace.v1.PublishResponse.position:type_name -> millrace.v1.Position
-	16,  // 40: millrace.v1.PublishBatchRequest.requests:type_name -> millrace.v1.PublishRequest
-	21,  // 41: millrace.v1.PublishBatchResponse.results:type_name -> millrace.v1.PublishResult
-	18,  // 42: millrace.v1.PublishResult.response:type_name -> millrace.v1.PublishResponse
-	57,  // 43: millrace.v1.PublishResult.error:type_name -> millrace.v1.ErrorInfo
-	51,  // 44: millrace.v1.HistoryRequest.since:type_name -> millrace.v1.Position
-	3,   // 45: millrace.v1.HistoryRequest.order:type_name -> millrace.v1.HistoryOrder
-	53,  // 46: millrace.v1.HistoryResponse.messages:type_name -> millrace.v1.Message
-	51,  // 47: millrace.v1.HistoryResponse.position:type_name -> millrace.v1.Position
-	61,  // 48: millrace.v1.PresenceResponse.members:type_name -> millrace.v1.Member
-	62,  // 49: millrace.v1.PresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	54,  // 50: millrace.v1.WatchPresenceResponse.snapshot:type_name -> millrace.v1.PresenceSnapshot
-	55,  // 51: millrace.v1.WatchPresenceResponse.changes:type_name -> millrace.v1.PresenceChanges
-	13,  // 52: millrace.v1.WatchPresenceResponse.heartbeat:type_name -> millrace.v1.Heartbeat
-	58,  // 53: millrace.v1.EnterPresenceRequest.data:type_name -> millrace.v1.Payload
-	62,  // 54: millrace.v1.EnterPresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	58,  // 55: millrace.v1.UpdatePresenceRequest.data:type_name -> millrace.v1.Payload
-	62,  // 56: millrace.v1.UpdatePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	62,  // 57: millrace.v1.LeavePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
-	51,  // 58: millrace.v1.ChannelPosition.position:type_name -> millrace.v1.Position
-	35,  // 59: millrace.v1.GetPositionsResponse.positions:type_name -> millrace.v1.ChannelPosition
-	56,  // 60: millrace.v1.RefreshTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
-	52,  // 61: millrace.v1.CreateTicketRequest.ttl:type_name -> google.protobuf.Duration
-	56,  // 62: millrace.v1.CreateTicketResponse.expire_time:type_name -> google.protobuf.Timestamp
-	56,  // 63: millrace.v1.GetServerInfoResponse.time:type_name -> google.protobuf.Timestamp
-	43,  // 64: millrace.v1.GetServerInfoResponse.limits:type_name -> millrace.v1.ServerLimits
-	14,  // 65: millrace.v1.Command.update_subscription:type_name -> millrace.v1.UpdateSubscriptionRequest
-	16,  // 66: millrace.v1.Command.publish:type_name -> millrace.v1.PublishRequest
-	19,  // 67: millrace.v1.Command.publish_batch:type_name -> millrace.v1.PublishBatchRequest
-	22,  // 68: millrace.v1.Command.history:type_name -> millrace.v1.HistoryRequest
-	24,  // 69: millrace.v1.Command.presence:type_name -> millrace.v1.PresenceRequest
-	28,  // 70: millrace.v1.Command.enter_presence:type_name -> millrace.v1.EnterPresenceRequest
-	30,  // 71: millrace.v1.Command.update_presence:type_name -> millrace.v1.UpdatePresenceRequest
-	32,  // 72: millrace.v1.Command.leave_presence:type_name -> millrace.v1.LeavePresenceRequest
-	34,  // 73: millrace.v1.Command.get_positions:type_name -> millrace.v1.GetPositionsRequest
-	41,  // 74: millrace.v1.Command.get_server_info:type_name -> millrace.v1.GetServerInfoRequest
-	45,  // 75: millrace.v1.Command.ping:type_name -> millrace.v1.Ping
-	37,  // 76: millrace.v1.Command.refresh_token:type_name -> millrace.v1.RefreshTokenRequest
-	48,  // 77: millrace.v1.Reply.error:type_name -> millrace.v1.CommandError
-	15,  // 78: millrace.v1.Reply.update_subscription:type_name -> millrace.v1.UpdateSubscriptionResponse
-	18,  // 79: millrace.v1.Reply.publish:type_name -> millrace.v1.PublishResponse
-	20,  // 80: millrace.v1.Reply.publish_batch:type_name -> millrace.v1.PublishBatchResponse
-	23,  // 81: millrace.v1.Reply.history:type_name -> millrace.v1.HistoryResponse
-	25,  // 82: millrace.v1.Reply.presence:type_name -> millrace.v1.PresenceResponse
-	29,  // 83: millrace.v1.Reply.enter_presence:type_name -> millrace.v1.EnterPresenceResponse
-	31,  // 84: millrace.v1.Reply.update_presence:type_name -> millrace.v1.UpdatePresenceResponse
-	33,  // 85: millrace.v1.Reply.leave_presence:type_name -> millrace.v1.LeavePresenceResponse
-	36,  // 86: millrace.v1.Reply.get_positions:type_name -> millrace.v1.GetPositionsResponse
-	42,  // 87: millrace.v1.Reply.get_server_info:type_name -> millrace.v1.GetServerInfoResponse
-	47,  // 88: millrace.v1.Reply.pong:type_name -> millrace.v1.Pong
-	38,  // 89: millrace.v1.Reply.refresh_token:type_name -> millrace.v1.RefreshTokenResponse
-	57,  // 90: millrace.v1.CommandError.info:type_name -> millrace.v1.ErrorInfo
-	6,   // 91: millrace.v1.RealtimeService.Subscribe:input_type -> millrace.v1.SubscribeRequest
-	14,  // 92: millrace.v1.RealtimeService.UpdateSubscription:input_type -> millrace.v1.UpdateSubscriptionRequest
-	16,  // 93: millrace.v1.RealtimeService.Publish:input_type -> millrace.v1.PublishRequest
-	19,  // 94: millrace.v1.RealtimeService.PublishBatch:input_type -> millrace.v1.PublishBatchRequest
-	22,  // 95: millrace.v1.RealtimeService.History:input_type -> millrace.v1.HistoryRequest
-	24,  // 96: millrace.v1.RealtimeService.Presence:input_type -> millrace.v1.PresenceRequest
-	26,  // 97: millrace.v1.RealtimeService.WatchPresence:input_type -> millrace.v1.WatchPresenceRequest
-	28,  // 98: millrace.v1.RealtimeService.EnterPresence:input_type -> millrace.v1.EnterPresenceRequest
-	30,  // 99: millrace.v1.RealtimeService.UpdatePresence:input_type -> millrace.v1.UpdatePresenceRequest
-	32,  // 100: millrace.v1.RealtimeService.LeavePresence:input_type -> millrace.v1.LeavePresenceRequest
-	34,  // 101: millrace.v1.RealtimeService.GetPositions:input_type -> millrace.v1.GetPositionsRequest
-	37,  // 102: millrace.v1.RealtimeService.RefreshToken:input_type -> millrace.v1.RefreshTokenRequest
-	39,  // 103: millrace.v1.RealtimeService.CreateTicket:input_type -> millrace.v1.CreateTicketRequest
-	41,  // 104: millrace.v1.RealtimeService.GetServerInfo:input_type -> millrace.v1.GetServerInfoRequest
-	7,   // 105: millrace.v1.RealtimeService.Subscribe:output_type -> millrace.v1.SubscribeResponse
-	15,  // 106: millrace.v1.RealtimeService.UpdateSubscription:output_type -> millrace.v1.UpdateSubscriptionResponse
-	18,  // 107: millrace.v1.RealtimeService.Publish:output_type -> millrace.v1.PublishResponse
-	20,  // 108: millrace.v1.RealtimeService.PublishBatch:output_type -> millrace.v1.PublishBatchResponse
-	23,  // 109: millrace.v1.RealtimeService.History:output_type -> millrace.v1.HistoryResponse
-	25,  // 110: millrace.v1.RealtimeService.Presence:output_type -> millrace.v1.PresenceResponse
-	27,  // 111: millrace.v1.RealtimeService.WatchPresence:output_type -> millrace.v1.WatchPresenceResponse
-	29,  // 112: millrace.v1.RealtimeService.EnterPresence:output_type -> millrace.v1.EnterPresenceResponse
-	31,  // 113: millrace.v1.RealtimeService.UpdatePresence:output_type -> millrace.v1.UpdatePresenceResponse
-	33,  // 114: millrace.v1.RealtimeService.LeavePresence:output_type -> millrace.v1.LeavePresenceResponse
-	36,  // 115: millrace.v1.RealtimeService.GetPositions:output_type -> millrace.v1.GetPositionsResponse
-	38,  // 116: millrace.v1.RealtimeService.RefreshToken:output_type -> millrace.v1.RefreshTokenResponse
-	40,  // 117: millrace.v1.RealtimeService.CreateTicket:output_type -> millrace.v1.CreateTicketResponse
-	42,  // 118: millrace.v1.RealtimeService.GetServerInfo:output_type -> millrace.v1.GetServerInfoResponse
-	105, // [105:119] is the sub-list for method output_type
-	91,  // [91:105] is the sub-list for method input_type
-	91,  // [91:91] is the sub-list for extension type_name
-	91,  // [91:91] is the sub-list for extension extendee
-	0,   // [0:91] is the sub-list for field type_name
+	55,  // 16: millrace.v1.SubscribeResponse.presence_snapshot:type_name -> millrace.v1.PresenceSnapshot
+	56,  // 17: millrace.v1.SubscribeResponse.presence_changes:type_name -> millrace.v1.PresenceChanges
+	47,  // 18: millrace.v1.SubscribeResponse.reply:type_name -> millrace.v1.Reply
+	14,  // 19: millrace.v1.SubscribeResponse.draining:type_name -> millrace.v1.Draining
+	53,  // 20: millrace.v1.Ready.heartbeat_interval:type_name -> google.protobuf.Duration
+	57,  // 21: millrace.v1.Ready.expire_time:type_name -> google.protobuf.Timestamp
+	52,  // 22: millrace.v1.Subscribed.position:type_name -> millrace.v1.Position
+	52,  // 23: millrace.v1.Subscribed.head:type_name -> millrace.v1.Position
+	58,  // 24: millrace.v1.Unsubscribed.error:type_name -> millrace.v1.ErrorInfo
+	2,   // 25: millrace.v1.Gap.reason:type_name -> millrace.v1.GapReason
+	52,  // 26: millrace.v1.Gap.requested:type_name -> millrace.v1.Position
+	52,  // 27: millrace.v1.Gap.position:type_name -> millrace.v1.Position
+	52,  // 28: millrace.v1.Checkpoint.position:type_name -> millrace.v1.Position
+	36,  // 29: millrace.v1.Checkpoint.seen:type_name -> millrace.v1.ChannelPosition
+	53,  // 30: millrace.v1.Draining.retry_after:type_name -> google.protobuf.Duration
+	5,   // 31: millrace.v1.UpdateSubscriptionRequest.add:type_name -> millrace.v1.Subscription
+	9,   // 32: millrace.v1.UpdateSubscriptionResponse.subscribed:type_name -> millrace.v1.Subscribed
+	58,  // 33: millrace.v1.UpdateSubscriptionResponse.errors:type_name -> millrace.v1.ErrorInfo
+	59,  // 34: millrace.v1.PublishRequest.payload:type_name -> millrace.v1.Payload
+	60,  // 35: millrace.v1.PublishRequest.value:type_name -> google.protobuf.Value
+	51,  // 36: millrace.v1.PublishRequest.headers:type_name -> millrace.v1.PublishRequest.HeadersEntry
+	52,  // 37: millrace.v1.PublishRequest.expected_position:type_name -> millrace.v1.Position
+	53,  // 38: millrace.v1.PublishRequest.ttl:type_name -> google.protobuf.Duration
+	61,  // 39: millrace.v1.PublishRequest.entity:type_name -> millrace.v1.Entity
+	18,  // 40: millrace.v1.PublishRequest.producer:type_name -> millrace.v1.Producer
+	52,  // 41: millrace.v1.PublishResponse.position:type_name -> millrace.v1.Position
+	17,  // 42: millrace.v1.PublishBatchRequest.requests:type_name -> millrace.v1.PublishRequest
+	22,  // 43: millrace.v1.PublishBatchResponse.results:type_name -> millrace.v1.PublishResult
+	19,  // 44: millrace.v1.PublishResult.response:type_name -> millrace.v1.PublishResponse
+	58,  // 45: millrace.v1.PublishResult.error:type_name -> millrace.v1.ErrorInfo
+	52,  // 46: millrace.v1.HistoryRequest.since:type_name -> millrace.v1.Position
+	3,   // 47: millrace.v1.HistoryRequest.order:type_name -> millrace.v1.HistoryOrder
+	54,  // 48: millrace.v1.HistoryResponse.messages:type_name -> millrace.v1.Message
+	52,  // 49: millrace.v1.HistoryResponse.position:type_name -> millrace.v1.Position
+	62,  // 50: millrace.v1.PresenceResponse.members:type_name -> millrace.v1.Member
+	63,  // 51: millrace.v1.PresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	55,  // 52: millrace.v1.WatchPresenceResponse.snapshot:type_name -> millrace.v1.PresenceSnapshot
+	56,  // 53: millrace.v1.WatchPresenceResponse.changes:type_name -> millrace.v1.PresenceChanges
+	13,  // 54: millrace.v1.WatchPresenceResponse.heartbeat:type_name -> millrace.v1.Heartbeat
+	59,  // 55: millrace.v1.EnterPresenceRequest.data:type_name -> millrace.v1.Payload
+	63,  // 56: millrace.v1.EnterPresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	59,  // 57: millrace.v1.UpdatePresenceRequest.data:type_name -> millrace.v1.Payload
+	63,  // 58: millrace.v1.UpdatePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	63,  // 59: millrace.v1.LeavePresenceResponse.version:type_name -> millrace.v1.PresenceVersion
+	52,  // 60: millrace.v1.ChannelPosition.position:type_name -> millrace.v1.Position
+	36,  // 61: millrace.v1.GetPositionsResponse.positions:type_name -> millrace.v1.ChannelPosition
+	57,  // 62: millrace.v1.RefreshTokenResponse.expire_time:type_name -> google.protobuf.Timestamp
+	53,  // 63: millrace.v1.CreateTicketRequest.ttl:type_name -> google.protobuf.Duration
+	57,  // 64: millrace.v1.CreateTicketResponse.expire_time:type_name -> google.protobuf.Timestamp
+	57,  // 65: millrace.v1.GetServerInfoResponse.time:type_name -> google.protobuf.Timestamp
+	44,  // 66: millrace.v1.GetServerInfoResponse.limits:type_name -> millrace.v1.ServerLimits
+	15,  // 67: millrace.v1.Command.update_subscription:type_name -> millrace.v1.UpdateSubscriptionRequest
+	17,  // 68: millrace.v1.Command.publish:type_name -> millrace.v1.PublishRequest
+	20,  // 69: millrace.v1.Command.publish_batch:type_name -> millrace.v1.PublishBatchRequest
+	23,  // 70: millrace.v1.Command.history:type_name -> millrace.v1.HistoryRequest
+	25,  // 71: millrace.v1.Command.presence:type_name -> millrace.v1.PresenceRequest
+	29,  // 72: millrace.v1.Command.enter_presence:type_name -> millrace.v1.EnterPresenceRequest
+	31,  // 73: millrace.v1.Command.update_presence:type_name -> millrace.v1.UpdatePresenceRequest
+	33,  // 74: millrace.v1.Command.leave_presence:type_name -> millrace.v1.LeavePresenceRequest
+	35,  // 75: millrace.v1.Command.get_positions:type_name -> millrace.v1.GetPositionsRequest
+	42,  // 76: millrace.v1.Command.get_server_info:type_name -> millrace.v1.GetServerInfoRequest
+	46,  // 77: millrace.v1.Command.ping:type_name -> millrace.v1.Ping
+	38,  // 78: millrace.v1.Command.refresh_token:type_name -> millrace.v1.RefreshTokenRequest
+	49,  // 79: millrace.v1.Reply.error:type_name -> millrace.v1.CommandError
+	16,  // 80: millrace.v1.Reply.update_subscription:type_name -> millrace.v1.UpdateSubscriptionResponse
+	19,  // 81: millrace.v1.Reply.publish:type_name -> millrace.v1.PublishResponse
+	21,  // 82: millrace.v1.Reply.publish_batch:type_name -> millrace.v1.PublishBatchResponse
+	24,  // 83: millrace.v1.Reply.history:type_name -> millrace.v1.HistoryResponse
+	26,  // 84: millrace.v1.Reply.presence:type_name -> millrace.v1.PresenceResponse
+	30,  // 85: millrace.v1.Reply.enter_presence:type_name -> millrace.v1.EnterPresenceResponse
+	32,  // 86: millrace.v1.Reply.update_presence:type_name -> millrace.v1.UpdatePresenceResponse
+	34,  // 87: millrace.v1.Reply.leave_presence:type_name -> millrace.v1.LeavePresenceResponse
+	37,  // 88: millrace.v1.Reply.get_positions:type_name -> millrace.v1.GetPositionsResponse
+	43,  // 89: millrace.v1.Reply.get_server_info:type_name -> millrace.v1.GetServerInfoResponse
+	48,  // 90: millrace.v1.Reply.pong:type_name -> millrace.v1.Pong
+	39,  // 91: millrace.v1.Reply.refresh_token:type_name -> millrace.v1.RefreshTokenResponse
+	58,  // 92: millrace.v1.CommandError.info:type_name -> millrace.v1.ErrorInfo
+	6,   // 93: millrace.v1.RealtimeService.Subscribe:input_type -> millrace.v1.SubscribeRequest
+	15,  // 94: millrace.v1.RealtimeService.UpdateSubscription:input_type -> millrace.v1.UpdateSubscriptionRequest
+	17,  // 95: millrace.v1.RealtimeService.Publish:input_type -> millrace.v1.PublishRequest
+	20,  // 96: millrace.v1.RealtimeService.PublishBatch:input_type -> millrace.v1.PublishBatchRequest
+	23,  // 97: millrace.v1.RealtimeService.History:input_type -> millrace.v1.HistoryRequest
+	25,  // 98: millrace.v1.RealtimeService.Presence:input_type -> millrace.v1.PresenceRequest
+	27,  // 99: millrace.v1.RealtimeService.WatchPresence:input_type -> millrace.v1.WatchPresenceRequest
+	29,  // 100: millrace.v1.RealtimeService.EnterPresence:input_type -> millrace.v1.EnterPresenceRequest
+	31,  // 101: millrace.v1.RealtimeService.UpdatePresence:input_type -> millrace.v1.UpdatePresenceRequest
+	33,  // 102: millrace.v1.RealtimeService.LeavePresence:input_type -> millrace.v1.LeavePresenceRequest
+	35,  // 103: millrace.v1.RealtimeService.GetPositions:input_type -> millrace.v1.GetPositionsRequest
+	38,  // 104: millrace.v1.RealtimeService.RefreshToken:input_type -> millrace.v1.RefreshTokenRequest
+	40,  // 105: millrace.v1.RealtimeService.CreateTicket:input_type -> millrace.v1.CreateTicketRequest
+	42,  // 106: millrace.v1.RealtimeService.GetServerInfo:input_type -> millrace.v1.GetServerInfoRequest
+	7,   // 107: millrace.v1.RealtimeService.Subscribe:output_type -> millrace.v1.SubscribeResponse
+	16,  // 108: millrace.v1.RealtimeService.UpdateSubscription:output_type -> millrace.v1.UpdateSubscriptionResponse
+	19,  // 109: millrace.v1.RealtimeService.Publish:output_type -> millrace.v1.PublishResponse
+	21,  // 110: millrace.v1.RealtimeService.PublishBatch:output_type -> millrace.v1.PublishBatchResponse
+	24,  // 111: millrace.v1.RealtimeService.History:output_type -> millrace.v1.HistoryResponse
+	26,  // 112: millrace.v1.RealtimeService.Presence:output_type -> millrace.v1.PresenceResponse
+	28,  // 113: millrace.v1.RealtimeService.WatchPresence:output_type -> millrace.v1.WatchPresenceResponse
+	30,  // 114: millrace.v1.RealtimeService.EnterPresence:output_type -> millrace.v1.EnterPresenceResponse
+	32,  // 115: millrace.v1.RealtimeService.UpdatePresence:output_type -> millrace.v1.UpdatePresenceResponse
+	34,  // 116: millrace.v1.RealtimeService.LeavePresence:output_type -> millrace.v1.LeavePresenceResponse
+	37,  // 117: millrace.v1.RealtimeService.GetPositions:output_type -> millrace.v1.GetPositionsResponse
+	39,  // 118: millrace.v1.RealtimeService.RefreshToken:output_type -> millrace.v1.RefreshTokenResponse
+	41,  // 119: millrace.v1.RealtimeService.CreateTicket:output_type -> millrace.v1.CreateTicketResponse
+	43,  // 120: millrace.v1.RealtimeService.GetServerInfo:output_type -> millrace.v1.GetServerInfoResponse
+	107, // [107:121] is the sub-list for method output_type
+	93,  // [93:107] is the sub-list for method input_type
+	93,  // [93:93] is the sub-list for extension type_name
+	93,  // [93:93] is the sub-list for extension extendee
+	0,   // [0:93] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_realtime_service_proto_init() }
@@ -4345,21 +4419,22 @@ func file_millrace_v1_realtime_service_proto_init() {
 		(*SubscribeResponse_PresenceSnapshot)(nil),
 		(*SubscribeResponse_PresenceChanges)(nil),
 		(*SubscribeResponse_Reply)(nil),
+		(*SubscribeResponse_Draining)(nil),
 	}
-	file_millrace_v1_realtime_service_proto_msgTypes[12].OneofWrappers = []any{
+	file_millrace_v1_realtime_service_proto_msgTypes[13].OneofWrappers = []any{
 		(*PublishRequest_Payload)(nil),
 		(*PublishRequest_Value)(nil),
 	}
-	file_millrace_v1_realtime_service_proto_msgTypes[17].OneofWrappers = []any{
+	file_millrace_v1_realtime_service_proto_msgTypes[18].OneofWrappers = []any{
 		(*PublishResult_Response)(nil),
 		(*PublishResult_Error)(nil),
 	}
-	file_millrace_v1_realtime_service_proto_msgTypes[23].OneofWrappers = []any{
+	file_millrace_v1_realtime_service_proto_msgTypes[24].OneofWrappers = []any{
 		(*WatchPresenceResponse_Snapshot)(nil),
 		(*WatchPresenceResponse_Changes)(nil),
 		(*WatchPresenceResponse_Heartbeat)(nil),
 	}
-	file_millrace_v1_realtime_service_proto_msgTypes[40].OneofWrappers = []any{
+	file_millrace_v1_realtime_service_proto_msgTypes[41].OneofWrappers = []any{
 		(*Command_UpdateSubscription)(nil),
 		(*Command_Publish)(nil),
 		(*Command_PublishBatch)(nil),
@@ -4373,7 +4448,7 @@ func file_millrace_v1_realtime_service_proto_init() {
 		(*Command_Ping)(nil),
 		(*Command_RefreshToken)(nil),
 	}
-	file_millrace_v1_realtime_service_proto_msgTypes[42].OneofWrappers = []any{
+	file_millrace_v1_realtime_service_proto_msgTypes[43].OneofWrappers = []any{
 		(*Reply_Error)(nil),
 		(*Reply_UpdateSubscription)(nil),
 		(*Reply_Publish)(nil),
@@ -4394,7 +4469,7 @@ func file_millrace_v1_realtime_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_v1_realtime_service_proto_rawDesc), len(file_millrace_v1_realtime_service_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   47,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/realtime_service.proto.
  */
 export const file_millrace_v1_realtime_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJtaWxscmFjZS92MS9yZWFsdGltZV9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSJ6CgZGaWx0ZXISDQoFdHlwZXMYASADKAkSMQoHaGVhZGVycxgCIAMoCzIgLm1pbGxyYWNlLnYxLkZpbHRlci5IZWFkZXJzRW50cnkaLgoMSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiywIKDFN1YnNjcmlwdGlvbhIPCgdjaGFubmVsGAEgASgJEiQKBXNpbmNlGAIgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SDgoGcmVjZW50GAMgASgNEiIKBm9uX2dhcBgEIAEoDjISLm1pbGxyYWNlLnYxLk9uR2FwEhAKCHByZXNlbmNlGAUgASgIEioKBHNlZW4YBiADKAsyHC5taWxscmFjZS52MS5DaGFubmVsUG9zaXRpb24SIwoGZmlsdGVyGAcgASgLMhMubWlsbHJhY2UudjEuRmlsdGVyEi8KDG1pbl9pbnRlcnZhbBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIWCg5sYXRlc3RfcGVyX2tleRgJIAEoCBIkCgdvbl9zbG93GAogASgOMhMubWlsbHJhY2UudjEuT25TbG93IrIBChBTdWJzY3JpYmVSZXF1ZXN0EjAKDXN1YnNjcmlwdGlvbnMYASADKAsyGS5taWxscmFjZS52MS5TdWJzY3JpcHRpb24SDgoGY3Vyc29yGAIgASgJEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIOCgZjbGllbnQYBCABKAkSFQoNc2Vzc2lvbl90b2tlbhgFIAEoCSLkAwoRU3Vic2NyaWJlUmVzcG9uc2USJgoIbWVzc2FnZXMYASADKAsyFC5taWxscmFjZS52MS5NZXNzYWdlEiMKBXJlYWR5GAIgASgLMhIubWlsbHJhY2UudjEuUmVhZHlIABItCgpzdWJzY3JpYmVkGAMgASgLMhcubWlsbHJhY2UudjEuU3Vic2NyaWJlZEgAEjEKDHVuc3Vic2NyaWJlZBgEIAEoCzIZLm1pbGxyYWNlLnYxLlVuc3Vic2NyaWJlZEgAEh8KA2dhcBgFIAEoCzIQLm1pbGxyYWNlLnYxLkdhcEgAEi0KCmNoZWNrcG9pbnQYBiABKAsyFy5taWxscmFjZS52MS5DaGVja3BvaW50SAASKwoJaGVhcnRiZWF0GAcgASgLMhYubWlsbHJhY2UudjEuSGVhcnRiZWF0SAASOgoRcHJlc2VuY2Vfc25hcHNob3QYCCABKAsyHS5taWxscmFjZS52MS5QcmVzZW5jZVNuYXBzaG90SAASOAoQcHJlc2VuY2VfY2hhbmdlcxgJIAEoCzIcLm1pbGxyYWNlLnYxLlByZXNlbmNlQ2hhbmdlc0gAEiMKBXJlcGx5GAogASgLMhIubWlsbHJhY2UudjEuUmVwbHlIAEIICgZub3RpY2UipQEKBVJlYWR5Eg8KB3Nlc3Npb24YASABKAkSFQoNc2Vzc2lvbl90b2tlbhgCIAEoCRIMCgR1c2VyGAMgASgJEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIvCgtleHBpcmVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAifAoKU3Vic2NyaWJlZBIPCgdjaGFubmVsGAEgASgJEicKCHBvc2l0aW9uGAIgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SDwoHcmVzdW1lZBgDIAEoCBIjCgRoZWFkGAQgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24iRgoMVW5zdWJzY3JpYmVkEg8KB2NoYW5uZWwYASABKAkSJQoFZXJyb3IYAiABKAsyFi5taWxscmFjZS52MS5FcnJvckluZm8ikQEKA0dhcBIPCgdjaGFubmVsGAEgASgJEiYKBnJlYXNvbhgCIAEoDjIWLm1pbGxyYWNlLnYxLkdhcFJlYXNvbhIoCglyZXF1ZXN0ZWQYAyABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbhInCghwb3NpdGlvbhgEIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uInIKCkNoZWNrcG9pbnQSDwoHY2hhbm5lbBgBIAEoCRInCghwb3NpdGlvbhgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEioKBHNlZW4YAyADKAsyHC5taWxscmFjZS52MS5DaGFubmVsUG9zaXRpb24iCwoJSGVhcnRiZWF0InoKGVVwZGF0ZVN1YnNjcmlwdGlvblJlcXVlc3QSFQoNc2Vzc2lvbl90b2tlbhgBIAEoCRImCgNhZGQYAiADKAsyGS5taWxscmFjZS52MS5TdWJzY3JpcHRpb24SDgoGcmVtb3ZlGAMgAygJEg4KBmN1cnNvchgEIAEoCSKHAQoaVXBkYXRlU3Vic2NyaXB0aW9uUmVzcG9uc2USKwoKc3Vic2NyaWJlZBgBIAMoCzIXLm1pbGxyYWNlLnYxLlN1YnNjcmliZWQSJgoGZXJyb3JzGAIgAygLMhYubWlsbHJhY2UudjEuRXJyb3JJbmZvEhQKDHVuc3Vic2NyaWJlZBgDIAMoCSL1AwoOUHVibGlzaFJlcXVlc3QSDwoHY2hhbm5lbBgBIAEoCRInCgdwYXlsb2FkGAIgASgLMhQubWlsbHJhY2UudjEuUGF5bG9hZEgAEicKBXZhbHVlGAMgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlSAASCgoCaWQYBCABKAkSDAoEdHlwZRgFIAEoCRI5CgdoZWFkZXJzGAYgAygLMigubWlsbHJhY2UudjEuUHVibGlzaFJlcXVlc3QuSGVhZGVyc0VudHJ5EgsKA2tleRgHIAEoCRIwChFleHBlY3RlZF9wb3NpdGlvbhgIIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEiYKA3R0bBgJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIRCgllcGhlbWVyYWwYCiABKAgSIwoGZW50aXR5GAsgASgLMhMubWlsbHJhY2UudjEuRW50aXR5EhQKDGV4Y2x1ZGVfc2VsZhgMIAEoCBIVCg1zZXNzaW9uX3Rva2VuGA0gASgJEicKCHByb2R1Y2VyGA4gASgLMhUubWlsbHJhY2UudjEuUHJvZHVjZXIaLgoMSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCBgoEZGF0YSIyCghQcm9kdWNlchIKCgJpZBgBIAEoCRINCgVlcG9jaBgCIAEoBBILCgNzZXEYAyABKAQiTQoPUHVibGlzaFJlc3BvbnNlEicKCHBvc2l0aW9uGAEgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SEQoJZHVwbGljYXRlGAIgASgIIkQKE1B1Ymxpc2hCYXRjaFJlcXVlc3QSLQoIcmVxdWVzdHMYASADKAsyGy5taWxscmFjZS52MS5QdWJsaXNoUmVxdWVzdCJDChRQdWJsaXNoQmF0Y2hSZXNwb25zZRIrCgdyZXN1bHRzGAEgAygLMhoubWlsbHJhY2UudjEuUHVibGlzaFJlc3VsdCJ0Cg1QdWJsaXNoUmVzdWx0EjAKCHJlc3BvbnNlGAEgASgLMhwubWlsbHJhY2UudjEuUHVibGlzaFJlc3BvbnNlSAASJwoFZXJyb3IYAiABKAsyFi5taWxscmFjZS52MS5FcnJvckluZm9IAEIICgZyZXN1bHQimAEKDkhpc3RvcnlSZXF1ZXN0Eg8KB2NoYW5uZWwYASABKAkSJAoFc2luY2UYAiABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbhIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCRIoCgVvcmRlchgFIAEoDjIZLm1pbGxyYWNlLnYxLkhpc3RvcnlPcmRlciJ7Cg9IaXN0b3J5UmVzcG9uc2USJgoIbWVzc2FnZXMYASADKAsyFC5taWxscmFjZS52MS5NZXNzYWdlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRInCghwb3NpdGlvbhgDIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uIkkKD1ByZXNlbmNlUmVxdWVzdBIPCgdjaGFubmVsGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIo8BChBQcmVzZW5jZVJlc3BvbnNlEiQKB21lbWJlcnMYASADKAsyEy5taWxscmFjZS52MS5NZW1iZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg0KBXRvdGFsGAMgASgNEi0KB3ZlcnNpb24YBCABKAsyHC5taWxscmFjZS52MS5QcmVzZW5jZVZlcnNpb24iKAoUV2F0Y2hQcmVzZW5jZVJlcXVlc3QSEAoIY2hhbm5lbHMYASADKAkisgEKFVdhdGNoUHJlc2VuY2VSZXNwb25zZRIxCghzbmFwc2hvdBgBIAEoCzIdLm1pbGxyYWNlLnYxLlByZXNlbmNlU25hcHNob3RIABIvCgdjaGFuZ2VzGAIgASgLMhwubWlsbHJhY2UudjEuUHJlc2VuY2VDaGFuZ2VzSAASKwoJaGVhcnRiZWF0GAMgASgLMhYubWlsbHJhY2UudjEuSGVhcnRiZWF0SABCCAoGbm90aWNlImIKFEVudGVyUHJlc2VuY2VSZXF1ZXN0EhUKDXNlc3Npb25fdG9rZW4YASABKAkSDwoHY2hhbm5lbBgCIAEoCRIiCgRkYXRhGAMgASgLMhQubWlsbHJhY2UudjEuUGF5bG9hZCJGChVFbnRlclByZXNlbmNlUmVzcG9uc2USLQoHdmVyc2lvbhgBIAEoCzIcLm1pbGxyYWNlLnYxLlByZXNlbmNlVmVyc2lvbiJjChVVcGRhdGVQcmVzZW5jZVJlcXVlc3QSFQoNc2Vzc2lvbl90b2tlbhgBIAEoCRIPCgdjaGFubmVsGAIgASgJEiIKBGRhdGEYAyABKAsyFC5taWxscmFjZS52MS5QYXlsb2FkIkcKFlVwZGF0ZVByZXNlbmNlUmVzcG9uc2USLQoHdmVyc2lvbhgBIAEoCzIcLm1pbGxyYWNlLnYxLlByZXNlbmNlVmVyc2lvbiI+ChRMZWF2ZVByZXNlbmNlUmVxdWVzdBIVCg1zZXNzaW9uX3Rva2VuGAEgASgJEg8KB2NoYW5uZWwYAiABKAkiRgoVTGVhdmVQcmVzZW5jZVJlc3BvbnNlEi0KB3ZlcnNpb24YASABKAsyHC5taWxscmFjZS52MS5QcmVzZW5jZVZlcnNpb24iJwoTR2V0UG9zaXRpb25zUmVxdWVzdBIQCghjaGFubmVscxgBIAMoCSJLCg9DaGFubmVsUG9zaXRpb24SDwoHY2hhbm5lbBgBIAEoCRInCghwb3NpdGlvbhgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uIlcKFEdldFBvc2l0aW9uc1Jlc3BvbnNlEi8KCXBvc2l0aW9ucxgBIAMoCzIcLm1pbGxyYWNlLnYxLkNoYW5uZWxQb3NpdGlvbhIOCgZjdXJzb3IYAiABKAkiOwoTUmVmcmVzaFRva2VuUmVxdWVzdBIVCg1zZXNzaW9uX3Rva2VuGAEgASgJEg0KBXRva2VuGAIgASgJIkcKFFJlZnJlc2hUb2tlblJlc3BvbnNlEi8KC2V4cGlyZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJfChNDcmVhdGVUaWNrZXRSZXF1ZXN0Eg4KBm9yaWdpbhgBIAEoCRIQCghjaGFubmVscxgCIAMoCRImCgN0dGwYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iVwoUQ3JlYXRlVGlja2V0UmVzcG9uc2USDgoGdGlja2V0GAEgASgJEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKLAQoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSDAoEbm9kZRgCIAEoCRIoCgR0aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgZsaW1pdHMYBCABKAsyGS5taWxscmFjZS52MS5TZXJ2ZXJMaW1pdHMi4wEKDFNlcnZlckxpbWl0cxIZChFtYXhfcGF5bG9hZF9ieXRlcxgBIAEoBBIUCgxtYXhfY2hhbm5lbHMYAiABKA0SGgoSbWF4X2JhdGNoX21lc3NhZ2VzGAMgASgNEhkKEW1heF9jaGFubmVsX2J5dGVzGAQgASgNEhkKEW1heF9wZW5kaW5nX2J5dGVzGAUgASgEEhsKE21heF9yZXBsYXlfbWVzc2FnZXMYBiABKAQSGAoQbWF4X3B1Ymxpc2hfcmF0ZRgHIAEoDRIZChFtYXhfdXNlcl9zZXNzaW9ucxgIIAEoDSLEBQoHQ29tbWFuZBIKCgJpZBgBIAEoDRJFChN1cGRhdGVfc3Vic2NyaXB0aW9uGAIgASgLMiYubWlsbHJhY2UudjEuVXBkYXRlU3Vic2NyaXB0aW9uUmVxdWVzdEgAEi4KB3B1Ymxpc2gYAyABKAsyGy5taWxscmFjZS52MS5QdWJsaXNoUmVxdWVzdEgAEjkKDXB1Ymxpc2hfYmF0Y2gYBCABKAsyIC5taWxscmFjZS52MS5QdWJsaXNoQmF0Y2hSZXF1ZXN0SAASLgoHaGlzdG9yeRgFIAEoCzIbLm1pbGxyYWNlLnYxLkhpc3RvcnlSZXF1ZXN0SAASMAoIcHJlc2VuY2UYBiABKAsyHC5taWxscmFjZS52MS5QcmVzZW5jZVJlcXVlc3RIABI7Cg5lbnRlcl9wcmVzZW5jZRgHIAEoCzIhLm1pbGxyYWNlLnYxLkVudGVyUHJlc2VuY2VSZXF1ZXN0SAASPQoPdXBkYXRlX3ByZXNlbmNlGAggASgLMiIubWlsbHJhY2UudjEuVXBkYXRlUHJlc2VuY2VSZXF1ZXN0SAASOwoObGVhdmVfcHJlc2VuY2UYCSABKAsyIS5taWxscmFjZS52MS5MZWF2ZVByZXNlbmNlUmVxdWVzdEgAEjkKDWdldF9wb3NpdGlvbnMYCiABKAsyIC5taWxscmFjZS52MS5HZXRQb3NpdGlvbnNSZXF1ZXN0SAASPAoPZ2V0X3NlcnZlcl9pbmZvGAsgASgLMiEubWlsbHJhY2UudjEuR2V0U2VydmVySW5mb1JlcXVlc3RIABIhCgRwaW5nGAwgASgLMhEubWlsbHJhY2UudjEuUGluZ0gAEjkKDXJlZnJlc2hfdG9rZW4YDSABKAsyIC5taWxscmFjZS52MS5SZWZyZXNoVG9rZW5SZXF1ZXN0SABCCQoHY29tbWFuZCIGCgRQaW5nIvgFCgVSZXBseRIKCgJpZBgBIAEoDRIqCgVlcnJvchgCIAEoCzIZLm1pbGxyYWNlLnYxLkNvbW1hbmRFcnJvckgAEkYKE3VwZGF0ZV9zdWJzY3JpcHRpb24YAyABKAsyJy5taWxscmFjZS52MS5VcGRhdGVTdWJzY3JpcHRpb25SZXNwb25zZUgAEi8KB3B1Ymxpc2gYBCABKAsyHC5taWxscmFjZS52MS5QdWJsaXNoUmVzcG9uc2VIABI6Cg1wdWJsaXNoX2JhdGNoGAUgASgLMiEubWlsbHJhY2UudjEuUHVibGlzaEJhdGNoUmVzcG9uc2VIABIvCgdoaXN0b3J5GAYgASgLMhwubWlsbHJhY2UudjEuSGlzdG9yeVJlc3BvbnNlSAASMQoIcHJlc2VuY2UYByABKAsyHS5taWxscmFjZS52MS5QcmVzZW5jZVJlc3BvbnNlSAASPAoOZW50ZXJfcHJlc2VuY2UYCCABKAsyIi5taWxscmFjZS52MS5FbnRlclByZXNlbmNlUmVzcG9uc2VIABI+Cg91cGRhdGVfcHJlc2VuY2UYCSABKAsyIy5taWxscmFjZS52MS5VcGRhdGVQcmVzZW5jZVJlc3BvbnNlSAASPAoObGVhdmVfcHJlc2VuY2UYCiABKAsyIi5taWxscmFjZS52MS5MZWF2ZVByZXNlbmNlUmVzcG9uc2VIABI6Cg1nZXRfcG9zaXRpb25zGAsgASgLMiEubWlsbHJhY2UudjEuR2V0UG9zaXRpb25zUmVzcG9uc2VIABI9Cg9nZXRfc2VydmVyX2luZm8YDCABKAsyIi5taWxscmFjZS52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2VIABIhCgRwb25nGA0gASgLMhEubWlsbHJhY2UudjEuUG9uZ0gAEjoKDXJlZnJlc2hfdG9rZW4YDiABKAsyIS5taWxscmFjZS52MS5SZWZyZXNoVG9rZW5SZXNwb25zZUgAQggKBnJlc3VsdCIGCgRQb25nIkIKDENvbW1hbmRFcnJvchIMCgRjb2RlGAEgASgJEiQKBGluZm8YAiABKAsyFi5taWxscmFjZS52MS5FcnJvckluZm8qVwoFT25HYXASFgoST05fR0FQX1VOU1BFQ0lGSUVEEAASEQoNT05fR0FQX0xBVEVTVBABEhEKDU9OX0dBUF9PTERFU1QQAhIQCgxPTl9HQVBfQ0xPU0UQAypuCgZPblNsb3cSFwoTT05fU0xPV19VTlNQRUNJRklFRBAAEhYKEk9OX1NMT1dfRElTQ09OTkVDVBABEhcKE09OX1NMT1dfRFJPUF9PTERFU1QQAhIaChZPTl9TTE9XX0xBVEVTVF9QRVJfS0VZEAMqqwEKCUdhcFJlYXNvbhIaChZHQVBfUkVBU09OX1VOU1BFQ0lGSUVEEAASGAoUR0FQX1JFQVNPTl9UUlVOQ0FURUQQARIXChNHQVBfUkVBU09OX0RJVkVSR0VEEAISHAoYR0FQX1JFQVNPTl9FUE9DSF9DSEFOR0VEEAMSGQoVR0FQX1JFQVNPTl9OT19ISVNUT1JZEAQSFgoSR0FQX1JFQVNPTl9UT09fRkFSEAUqbQoMSGlzdG9yeU9yZGVyEh0KGUhJU1RPUllfT1JERVJfVU5TUEVDSUZJRUQQABIeChpISVNUT1JZX09SREVSX09MREVTVF9GSVJTVBABEh4KGkhJU1RPUllfT1JERVJfTkVXRVNUX0ZJUlNUEAIy2QkKD1JlYWx0aW1lU2VydmljZRJMCglTdWJzY3JpYmUSHS5taWxscmFjZS52MS5TdWJzY3JpYmVSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuU3Vic2NyaWJlUmVzcG9uc2UwARJqChJVcGRhdGVTdWJzY3JpcHRpb24SJi5taWxscmFjZS52MS5VcGRhdGVTdWJzY3JpcHRpb25SZXF1ZXN0GicubWlsbHJhY2UudjEuVXBkYXRlU3Vic2NyaXB0aW9uUmVzcG9uc2UiA5ACAhJECgdQdWJsaXNoEhsubWlsbHJhY2UudjEuUHVibGlzaFJlcXVlc3QaHC5taWxscmFjZS52MS5QdWJsaXNoUmVzcG9uc2USUwoMUHVibGlzaEJhdGNoEiAubWlsbHJhY2UudjEuUHVibGlzaEJhdGNoUmVxdWVzdBohLm1pbGxyYWNlLnYxLlB1Ymxpc2hCYXRjaFJlc3BvbnNlEkkKB0hpc3RvcnkSGy5taWxscmFjZS52MS5IaXN0b3J5UmVxdWVzdBocLm1pbGxyYWNlLnYxLkhpc3RvcnlSZXNwb25zZSIDkAIBEkwKCFByZXNlbmNlEhwubWlsbHJhY2UudjEuUHJlc2VuY2VSZXF1ZXN0Gh0ubWlsbHJhY2UudjEuUHJlc2VuY2VSZXNwb25zZSIDkAIBElgKDVdhdGNoUHJlc2VuY2USIS5taWxscmFjZS52MS5XYXRjaFByZXNlbmNlUmVxdWVzdBoiLm1pbGxyYWNlLnYxLldhdGNoUHJlc2VuY2VSZXNwb25zZTABElsKDUVudGVyUHJlc2VuY2USIS5taWxscmFjZS52MS5FbnRlclByZXNlbmNlUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkVudGVyUHJlc2VuY2VSZXNwb25zZSIDkAICEl4KDlVwZGF0ZVByZXNlbmNlEiIubWlsbHJhY2UudjEuVXBkYXRlUHJlc2VuY2VSZXF1ZXN0GiMubWlsbHJhY2UudjEuVXBkYXRlUHJlc2VuY2VSZXNwb25zZSIDkAICElsKDUxlYXZlUHJlc2VuY2USIS5taWxscmFjZS52MS5MZWF2ZVByZXNlbmNlUmVxdWVzdBoiLm1pbGxyYWNlLnYxLkxlYXZlUHJlc2VuY2VSZXNwb25zZSIDkAICElgKDEdldFBvc2l0aW9ucxIgLm1pbGxyYWNlLnYxLkdldFBvc2l0aW9uc1JlcXVlc3QaIS5taWxscmFjZS52MS5HZXRQb3NpdGlvbnNSZXNwb25zZSIDkAIBElgKDFJlZnJlc2hUb2tlbhIgLm1pbGxyYWNlLnYxLlJlZnJlc2hUb2tlblJlcXVlc3QaIS5taWxscmFjZS52MS5SZWZyZXNoVG9rZW5SZXNwb25zZSIDkAICElMKDENyZWF0ZVRpY2tldBIgLm1pbGxyYWNlLnYxLkNyZWF0ZVRpY2tldFJlcXVlc3QaIS5taWxscmFjZS52MS5DcmVhdGVUaWNrZXRSZXNwb25zZRJbCg1HZXRTZXJ2ZXJJbmZvEiEubWlsbHJhY2UudjEuR2V0U2VydmVySW5mb1JlcXVlc3QaIi5taWxscmFjZS52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp, file_millrace_v1_errors, file_millrace_v1_message, file_millrace_v1_presence]);
+  fileDesc("CiJtaWxscmFjZS92MS9yZWFsdGltZV9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSJ6CgZGaWx0ZXISDQoFdHlwZXMYASADKAkSMQoHaGVhZGVycxgCIAMoCzIgLm1pbGxyYWNlLnYxLkZpbHRlci5IZWFkZXJzRW50cnkaLgoMSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiywIKDFN1YnNjcmlwdGlvbhIPCgdjaGFubmVsGAEgASgJEiQKBXNpbmNlGAIgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SDgoGcmVjZW50GAMgASgNEiIKBm9uX2dhcBgEIAEoDjISLm1pbGxyYWNlLnYxLk9uR2FwEhAKCHByZXNlbmNlGAUgASgIEioKBHNlZW4YBiADKAsyHC5taWxscmFjZS52MS5DaGFubmVsUG9zaXRpb24SIwoGZmlsdGVyGAcgASgLMhMubWlsbHJhY2UudjEuRmlsdGVyEi8KDG1pbl9pbnRlcnZhbBgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIWCg5sYXRlc3RfcGVyX2tleRgJIAEoCBIkCgdvbl9zbG93GAogASgOMhMubWlsbHJhY2UudjEuT25TbG93IrIBChBTdWJzY3JpYmVSZXF1ZXN0EjAKDXN1YnNjcmlwdGlvbnMYASADKAsyGS5taWxscmFjZS52MS5TdWJzY3JpcHRpb24SDgoGY3Vyc29yGAIgASgJEjUKEmhlYXJ0YmVhdF9pbnRlcnZhbBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIOCgZjbGllbnQYBCABKAkSFQoNc2Vzc2lvbl90b2tlbhgFIAEoCSKPBAoRU3Vic2NyaWJlUmVzcG9uc2USJgoIbWVzc2FnZXMYASADKAsyFC5taWxscmFjZS52MS5NZXNzYWdlEiMKBXJlYWR5GAIgASgLMhIubWlsbHJhY2UudjEuUmVhZHlIABItCgpzdWJzY3JpYmVkGAMgASgLMhcubWlsbHJhY2UudjEuU3Vic2NyaWJlZEgAEjEKDHVuc3Vic2NyaWJlZBgEIAEoCzIZLm1pbGxyYWNlLnYxLlVuc3Vic2NyaWJlZEgAEh8KA2dhcBgFIAEoCzIQLm1pbGxyYWNlLnYxLkdhcEgAEi0KCmNoZWNrcG9pbnQYBiABKAsyFy5taWxscmFjZS52MS5DaGVja3BvaW50SAASKwoJaGVhcnRiZWF0GAcgASgLMhYubWlsbHJhY2UudjEuSGVhcnRiZWF0SAASOgoRcHJlc2VuY2Vfc25hcHNob3QYCCABKAsyHS5taWxscmFjZS52MS5QcmVzZW5jZVNuYXBzaG90SAASOAoQcHJlc2VuY2VfY2hhbmdlcxgJIAEoCzIcLm1pbGxyYWNlLnYxLlByZXNlbmNlQ2hhbmdlc0gAEiMKBXJlcGx5GAogASgLMhIubWlsbHJhY2UudjEuUmVwbHlIABIpCghkcmFpbmluZxgLIAEoCzIVLm1pbGxyYWNlLnYxLkRyYWluaW5nSABCCAoGbm90aWNlIqUBCgVSZWFkeRIPCgdzZXNzaW9uGAEgASgJEhUKDXNlc3Npb25fdG9rZW4YAiABKAkSDAoEdXNlchgDIAEoCRI1ChJoZWFydGJlYXRfaW50ZXJ2YWwYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoLZXhwaXJlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInwKClN1YnNjcmliZWQSDwoHY2hhbm5lbBgBIAEoCRInCghwb3NpdGlvbhgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEg8KB3Jlc3VtZWQYAyABKAgSIwoEaGVhZBgEIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uIkYKDFVuc3Vic2NyaWJlZBIPCgdjaGFubmVsGAEgASgJEiUKBWVycm9yGAIgASgLMhYubWlsbHJhY2UudjEuRXJyb3JJbmZvIpEBCgNHYXASDwoHY2hhbm5lbBgBIAEoCRImCgZyZWFzb24YAiABKA4yFi5taWxscmFjZS52MS5HYXBSZWFzb24SKAoJcmVxdWVzdGVkGAMgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SJwoIcG9zaXRpb24YBCABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbiJyCgpDaGVja3BvaW50Eg8KB2NoYW5uZWwYASABKAkSJwoIcG9zaXRpb24YAiABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbhIqCgRzZWVuGAMgAygLMhwubWlsbHJhY2UudjEuQ2hhbm5lbFBvc2l0aW9uIgsKCUhlYXJ0YmVhdCI6CghEcmFpbmluZxIuCgtyZXRyeV9hZnRlchgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJ6ChlVcGRhdGVTdWJzY3JpcHRpb25SZXF1ZXN0EhUKDXNlc3Npb25fdG9rZW4YASABKAkSJgoDYWRkGAIgAygLMhkubWlsbHJhY2UudjEuU3Vic2NyaXB0aW9uEg4KBnJlbW92ZRgDIAMoCRIOCgZjdXJzb3IYBCABKAkihwEKGlVwZGF0ZVN1YnNjcmlwdGlvblJlc3BvbnNlEisKCnN1YnNjcmliZWQYASADKAsyFy5taWxscmFjZS52MS5TdWJzY3JpYmVkEiYKBmVycm9ycxgCIAMoCzIWLm1pbGxyYWNlLnYxLkVycm9ySW5mbxIUCgx1bnN1YnNjcmliZWQYAyADKAki9QMKDlB1Ymxpc2hSZXF1ZXN0Eg8KB2NoYW5uZWwYASABKAkSJwoHcGF5bG9hZBgCIAEoCzIULm1pbGxyYWNlLnYxLlBheWxvYWRIABInCgV2YWx1ZRgDIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZUgAEgoKAmlkGAQgASgJEgwKBHR5cGUYBSABKAkSOQoHaGVhZGVycxgGIAMoCzIoLm1pbGxyYWNlLnYxLlB1Ymxpc2hSZXF1ZXN0LkhlYWRlcnNFbnRyeRILCgNrZXkYByABKAkSMAoRZXhwZWN0ZWRfcG9zaXRpb24YCCABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbhImCgN0dGwYCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEQoJZXBoZW1lcmFsGAogASgIEiMKBmVudGl0eRgLIAEoCzITLm1pbGxyYWNlLnYxLkVudGl0eRIUCgxleGNsdWRlX3NlbGYYDCABKAgSFQoNc2Vzc2lvbl90b2tlbhgNIAEoCRInCghwcm9kdWNlchgOIAEoCzIVLm1pbGxyYWNlLnYxLlByb2R1Y2VyGi4KDEhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgYKBGRhdGEiMgoIUHJvZHVjZXISCgoCaWQYASABKAkSDQoFZXBvY2gYAiABKAQSCwoDc2VxGAMgASgEIk0KD1B1Ymxpc2hSZXNwb25zZRInCghwb3NpdGlvbhgBIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhEKCWR1cGxpY2F0ZRgCIAEoCCJEChNQdWJsaXNoQmF0Y2hSZXF1ZXN0Ei0KCHJlcXVlc3RzGAEgAygLMhsubWlsbHJhY2UudjEuUHVibGlzaFJlcXVlc3QiQwoUUHVibGlzaEJhdGNoUmVzcG9uc2USKwoHcmVzdWx0cxgBIAMoCzIaLm1pbGxyYWNlLnYxLlB1Ymxpc2hSZXN1bHQidAoNUHVibGlzaFJlc3VsdBIwCghyZXNwb25zZRgBIAEoCzIcLm1pbGxyYWNlLnYxLlB1Ymxpc2hSZXNwb25zZUgAEicKBWVycm9yGAIgASgLMhYubWlsbHJhY2UudjEuRXJyb3JJbmZvSABCCAoGcmVzdWx0IpgBCg5IaXN0b3J5UmVxdWVzdBIPCgdjaGFubmVsGAEgASgJEiQKBXNpbmNlGAIgASgLMhUubWlsbHJhY2UudjEuUG9zaXRpb24SEQoJcGFnZV9zaXplGAMgASgNEhIKCnBhZ2VfdG9rZW4YBCABKAkSKAoFb3JkZXIYBSABKA4yGS5taWxscmFjZS52MS5IaXN0b3J5T3JkZXIiewoPSGlzdG9yeVJlc3BvbnNlEiYKCG1lc3NhZ2VzGAEgAygLMhQubWlsbHJhY2UudjEuTWVzc2FnZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSJwoIcG9zaXRpb24YAyABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbiJJCg9QcmVzZW5jZVJlcXVlc3QSDwoHY2hhbm5lbBgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSKPAQoQUHJlc2VuY2VSZXNwb25zZRIkCgdtZW1iZXJzGAEgAygLMhMubWlsbHJhY2UudjEuTWVtYmVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRINCgV0b3RhbBgDIAEoDRItCgd2ZXJzaW9uGAQgASgLMhwubWlsbHJhY2UudjEuUHJlc2VuY2VWZXJzaW9uIigKFFdhdGNoUHJlc2VuY2VSZXF1ZXN0EhAKCGNoYW5uZWxzGAEgAygJIrIBChVXYXRjaFByZXNlbmNlUmVzcG9uc2USMQoIc25hcHNob3QYASABKAsyHS5taWxscmFjZS52MS5QcmVzZW5jZVNuYXBzaG90SAASLwoHY2hhbmdlcxgCIAEoCzIcLm1pbGxyYWNlLnYxLlByZXNlbmNlQ2hhbmdlc0gAEisKCWhlYXJ0YmVhdBgDIAEoCzIWLm1pbGxyYWNlLnYxLkhlYXJ0YmVhdEgAQggKBm5vdGljZSJiChRFbnRlclByZXNlbmNlUmVxdWVzdBIVCg1zZXNzaW9uX3Rva2VuGAEgASgJEg8KB2NoYW5uZWwYAiABKAkSIgoEZGF0YRgDIAEoCzIULm1pbGxyYWNlLnYxLlBheWxvYWQiRgoVRW50ZXJQcmVzZW5jZVJlc3BvbnNlEi0KB3ZlcnNpb24YASABKAsyHC5taWxscmFjZS52MS5QcmVzZW5jZVZlcnNpb24iYwoVVXBkYXRlUHJlc2VuY2VSZXF1ZXN0EhUKDXNlc3Npb25fdG9rZW4YASABKAkSDwoHY2hhbm5lbBgCIAEoCRIiCgRkYXRhGAMgASgLMhQubWlsbHJhY2UudjEuUGF5bG9hZCJHChZVcGRhdGVQcmVzZW5jZVJlc3BvbnNlEi0KB3ZlcnNpb24YASABKAsyHC5taWxscmFjZS52MS5QcmVzZW5jZVZlcnNpb24iPgoUTGVhdmVQcmVzZW5jZVJlcXVlc3QSFQoNc2Vzc2lvbl90b2tlbhgBIAEoCRIPCgdjaGFubmVsGAIgASgJIkYKFUxlYXZlUHJlc2VuY2VSZXNwb25zZRItCgd2ZXJzaW9uGAEgASgLMhwubWlsbHJhY2UudjEuUHJlc2VuY2VWZXJzaW9uIicKE0dldFBvc2l0aW9uc1JlcXVlc3QSEAoIY2hhbm5lbHMYASADKAkiSwoPQ2hhbm5lbFBvc2l0aW9uEg8KB2NoYW5uZWwYASABKAkSJwoIcG9zaXRpb24YAiABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbiJXChRHZXRQb3NpdGlvbnNSZXNwb25zZRIvCglwb3NpdGlvbnMYASADKAsyHC5taWxscmFjZS52MS5DaGFubmVsUG9zaXRpb24SDgoGY3Vyc29yGAIgASgJIjsKE1JlZnJlc2hUb2tlblJlcXVlc3QSFQoNc2Vzc2lvbl90b2tlbhgBIAEoCRINCgV0b2tlbhgCIAEoCSJHChRSZWZyZXNoVG9rZW5SZXNwb25zZRIvCgtleHBpcmVfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiXwoTQ3JlYXRlVGlja2V0UmVxdWVzdBIOCgZvcmlnaW4YASABKAkSEAoIY2hhbm5lbHMYAiADKAkSJgoDdHRsGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIlcKFENyZWF0ZVRpY2tldFJlc3BvbnNlEg4KBnRpY2tldBgBIAEoCRIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiFgoUR2V0U2VydmVySW5mb1JlcXVlc3QiiwEKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEgwKBG5vZGUYAiABKAkSKAoEdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoGbGltaXRzGAQgASgLMhkubWlsbHJhY2UudjEuU2VydmVyTGltaXRzIuMBCgxTZXJ2ZXJMaW1pdHMSGQoRbWF4X3BheWxvYWRfYnl0ZXMYASABKAQSFAoMbWF4X2NoYW5uZWxzGAIgASgNEhoKEm1heF9iYXRjaF9tZXNzYWdlcxgDIAEoDRIZChFtYXhfY2hhbm5lbF9ieXRlcxgEIAEoDRIZChFtYXhfcGVuZGluZ19ieXRlcxgFIAEoBBIbChNtYXhfcmVwbGF5X21lc3NhZ2VzGAYgASgEEhgKEG1heF9wdWJsaXNoX3JhdGUYByABKA0SGQoRbWF4X3VzZXJfc2Vzc2lvbnMYCCABKA0ixAUKB0NvbW1hbmQSCgoCaWQYASABKA0SRQoTdXBkYXRlX3N1YnNjcmlwdGlvbhgCIAEoCzImLm1pbGxyYWNlLnYxLlVwZGF0ZVN1YnNjcmlwdGlvblJlcXVlc3RIABIuCgdwdWJsaXNoGAMgASgLMhsubWlsbHJhY2UudjEuUHVibGlzaFJlcXVlc3RIABI5Cg1wdWJsaXNoX2JhdGNoGAQgASgLMiAubWlsbHJhY2UudjEuUHVibGlzaEJhdGNoUmVxdWVzdEgAEi4KB2hpc3RvcnkYBSABKAsyGy5taWxscmFjZS52MS5IaXN0b3J5UmVxdWVzdEgAEjAKCHByZXNlbmNlGAYgASgLMhwubWlsbHJhY2UudjEuUHJlc2VuY2VSZXF1ZXN0SAASOwoOZW50ZXJfcHJlc2VuY2UYByABKAsyIS5taWxscmFjZS52MS5FbnRlclByZXNlbmNlUmVxdWVzdEgAEj0KD3VwZGF0ZV9wcmVzZW5jZRgIIAEoCzIiLm1pbGxyYWNlLnYxLlVwZGF0ZVByZXNlbmNlUmVxdWVzdEgAEjsKDmxlYXZlX3ByZXNlbmNlGAkgASgLMiEubWlsbHJhY2UudjEuTGVhdmVQcmVzZW5jZVJlcXVlc3RIABI5Cg1nZXRfcG9zaXRpb25zGAogASgLMiAubWlsbHJhY2UudjEuR2V0UG9zaXRpb25zUmVxdWVzdEgAEjwKD2dldF9zZXJ2ZXJfaW5mbxgLIAEoCzIhLm1pbGxyYWNlLnYxLkdldFNlcnZlckluZm9SZXF1ZXN0SAASIQoEcGluZxgMIAEoCzIRLm1pbGxyYWNlLnYxLlBpbmdIABI5Cg1yZWZyZXNoX3Rva2VuGA0gASgLMiAubWlsbHJhY2UudjEuUmVmcmVzaFRva2VuUmVxdWVzdEgAQgkKB2NvbW1hbmQiBgoEUGluZyL4BQoFUmVwbHkSCgoCaWQYASABKA0SKgoFZXJyb3IYAiABKAsyGS5taWxscmFjZS52MS5Db21tYW5kRXJyb3JIABJGChN1cGRhdGVfc3Vic2NyaXB0aW9uGAMgASgLMicubWlsbHJhY2UudjEuVXBkYXRlU3Vic2NyaXB0aW9uUmVzcG9uc2VIABIvCgdwdWJsaXNoGAQgASgLMhwubWlsbHJhY2UudjEuUHVibGlzaFJlc3BvbnNlSAASOgoNcHVibGlzaF9iYXRjaBgFIAEoCzIhLm1pbGxyYWNlLnYxLlB1Ymxpc2hCYXRjaFJlc3BvbnNlSAASLwoHaGlzdG9yeRgGIAEoCzIcLm1pbGxyYWNlLnYxLkhpc3RvcnlSZXNwb25zZUgAEjEKCHByZXNlbmNlGAcgASgLMh0ubWlsbHJhY2UudjEuUHJlc2VuY2VSZXNwb25zZUgAEjwKDmVudGVyX3ByZXNlbmNlGAggASgLMiIubWlsbHJhY2UudjEuRW50ZXJQcmVzZW5jZVJlc3BvbnNlSAASPgoPdXBkYXRlX3ByZXNlbmNlGAkgASgLMiMubWlsbHJhY2UudjEuVXBkYXRlUHJlc2VuY2VSZXNwb25zZUgAEjwKDmxlYXZlX3ByZXNlbmNlGAogASgLMiIubWlsbHJhY2UudjEuTGVhdmVQcmVzZW5jZVJlc3BvbnNlSAASOgoNZ2V0X3Bvc2l0aW9ucxgLIAEoCzIhLm1pbGxyYWNlLnYxLkdldFBvc2l0aW9uc1Jlc3BvbnNlSAASPQoPZ2V0X3NlcnZlcl9pbmZvGAwgASgLMiIubWlsbHJhY2UudjEuR2V0U2VydmVySW5mb1Jlc3BvbnNlSAASIQoEcG9uZxgNIAEoCzIRLm1pbGxyYWNlLnYxLlBvbmdIABI6Cg1yZWZyZXNoX3Rva2VuGA4gASgLMiEubWlsbHJhY2UudjEuUmVmcmVzaFRva2VuUmVzcG9uc2VIAEIICgZyZXN1bHQiBgoEUG9uZyJCCgxDb21tYW5kRXJyb3ISDAoEY29kZRgBIAEoCRIkCgRpbmZvGAIgASgLMhYubWlsbHJhY2UudjEuRXJyb3JJbmZvKlcKBU9uR2FwEhYKEk9OX0dBUF9VTlNQRUNJRklFRBAAEhEKDU9OX0dBUF9MQVRFU1QQARIRCg1PTl9HQVBfT0xERVNUEAISEAoMT05fR0FQX0NMT1NFEAMqbgoGT25TbG93EhcKE09OX1NMT1dfVU5TUEVDSUZJRUQQABIWChJPTl9TTE9XX0RJU0NPTk5FQ1QQARIXChNPTl9TTE9XX0RST1BfT0xERVNUEAISGgoWT05fU0xPV19MQVRFU1RfUEVSX0tFWRADKqsBCglHYXBSZWFzb24SGgoWR0FQX1JFQVNPTl9VTlNQRUNJRklFRBAAEhgKFEdBUF9SRUFTT05fVFJVTkNBVEVEEAESFwoTR0FQX1JFQVNPTl9ESVZFUkdFRBACEhwKGEdBUF9SRUFTT05fRVBPQ0hfQ0hBTkdFRBADEhkKFUdBUF9SRUFTT05fTk9fSElTVE9SWRAEEhYKEkdBUF9SRUFTT05fVE9PX0ZBUhAFKm0KDEhpc3RvcnlPcmRlchIdChlISVNUT1JZX09SREVSX1VOU1BFQ0lGSUVEEAASHgoaSElTVE9SWV9PUkRFUl9PTERFU1RfRklSU1QQARIeChpISVNUT1JZX09SREVSX05FV0VTVF9GSVJTVBACMtkJCg9SZWFsdGltZVNlcnZpY2USTAoJU3Vic2NyaWJlEh0ubWlsbHJhY2UudjEuU3Vic2NyaWJlUmVxdWVzdBoeLm1pbGxyYWNlLnYxLlN1YnNjcmliZVJlc3BvbnNlMAESagoSVXBkYXRlU3Vic2NyaXB0aW9uEiYubWlsbHJhY2UudjEuVXBkYXRlU3Vic2NyaXB0aW9uUmVxdWVzdBonLm1pbGxyYWNlLnYxLlVwZGF0ZVN1YnNjcmlwdGlvblJlc3BvbnNlIgOQAgISRAoHUHVibGlzaBIbLm1pbGxyYWNlLnYxLlB1Ymxpc2hSZXF1ZXN0GhwubWlsbHJhY2UudjEuUHVibGlzaFJlc3BvbnNlElMKDFB1Ymxpc2hCYXRjaBIgLm1pbGxyYWNlLnYxLlB1Ymxpc2hCYXRjaFJlcXVlc3QaIS5taWxscmFjZS52MS5QdWJsaXNoQmF0Y2hSZXNwb25zZRJJCgdIaXN0b3J5EhsubWlsbHJhY2UudjEuSGlzdG9yeVJlcXVlc3QaHC5taWxscmFjZS52MS5IaXN0b3J5UmVzcG9uc2UiA5ACARJMCghQcmVzZW5jZRIcLm1pbGxyYWNlLnYxLlByZXNlbmNlUmVxdWVzdBodLm1pbGxyYWNlLnYxLlByZXNlbmNlUmVzcG9uc2UiA5ACARJYCg1XYXRjaFByZXNlbmNlEiEubWlsbHJhY2UudjEuV2F0Y2hQcmVzZW5jZVJlcXVlc3QaIi5taWxscmFjZS52MS5XYXRjaFByZXNlbmNlUmVzcG9uc2UwARJbCg1FbnRlclByZXNlbmNlEiEubWlsbHJhY2UudjEuRW50ZXJQcmVzZW5jZVJlcXVlc3QaIi5taWxscmFjZS52MS5FbnRlclByZXNlbmNlUmVzcG9uc2UiA5ACAhJeCg5VcGRhdGVQcmVzZW5jZRIiLm1pbGxyYWNlLnYxLlVwZGF0ZVByZXNlbmNlUmVxdWVzdBojLm1pbGxyYWNlLnYxLlVwZGF0ZVByZXNlbmNlUmVzcG9uc2UiA5ACAhJbCg1MZWF2ZVByZXNlbmNlEiEubWlsbHJhY2UudjEuTGVhdmVQcmVzZW5jZVJlcXVlc3QaIi5taWxscmFjZS52MS5MZWF2ZVByZXNlbmNlUmVzcG9uc2UiA5ACAhJYCgxHZXRQb3NpdGlvbnMSIC5taWxscmFjZS52MS5HZXRQb3NpdGlvbnNSZXF1ZXN0GiEubWlsbHJhY2UudjEuR2V0UG9zaXRpb25zUmVzcG9uc2UiA5ACARJYCgxSZWZyZXNoVG9rZW4SIC5taWxscmFjZS52MS5SZWZyZXNoVG9rZW5SZXF1ZXN0GiEubWlsbHJhY2UudjEuUmVmcmVzaFRva2VuUmVzcG9uc2UiA5ACAhJTCgxDcmVhdGVUaWNrZXQSIC5taWxscmFjZS52MS5DcmVhdGVUaWNrZXRSZXF1ZXN0GiEubWlsbHJhY2UudjEuQ3JlYXRlVGlja2V0UmVzcG9uc2USWwoNR2V0U2VydmVySW5mbxIhLm1pbGxyYWNlLnYxLkdldFNlcnZlckluZm9SZXF1ZXN0GiIubWlsbHJhY2UudjEuR2V0U2VydmVySW5mb1Jlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp, file_millrace_v1_errors, file_millrace_v1_message, file_millrace_v1_presence]);
 
 /**
  * Filter chooses messages of a channel. What it does not choose still moves the
@@ -448,6 +448,14 @@ export type SubscribeResponse = Message<"millrace.v1.SubscribeResponse"> & {
      */
     value: Reply;
     case: "reply";
+  } | {
+    /**
+     * The server is going away. The session goes on for a while.
+     *
+     * @generated from field: millrace.v1.Draining draining = 11;
+     */
+    value: Draining;
+    case: "draining";
   } | { case: undefined; value?: undefined };
 };
 
@@ -529,6 +537,13 @@ export type SubscribeResponseJson = {
    * @generated from field: millrace.v1.Reply reply = 10;
    */
   reply?: ReplyJson;
+
+  /**
+   * The server is going away. The session goes on for a while.
+   *
+   * @generated from field: millrace.v1.Draining draining = 11;
+   */
+  draining?: DrainingJson;
 };
 
 /**
@@ -951,6 +966,49 @@ export const HeartbeatSchema: GenMessage<Heartbeat, {jsonType: HeartbeatJson}> =
   messageDesc(file_millrace_v1_realtime_service, 9);
 
 /**
+ * Draining says that the server is going away, while the session goes on. A
+ * client that opens a session elsewhere now, with this one's token and its
+ * positions, is never without one: the new session takes this one over. One that
+ * is still here when the server's time is over ends with the reason DRAINING.
+ *
+ * @generated from message millrace.v1.Draining
+ */
+export type Draining = Message<"millrace.v1.Draining"> & {
+  /**
+   * How long to wait before opening the other session. Each client is told its
+   * own time, so that not all come at once.
+   *
+   * @generated from field: google.protobuf.Duration retry_after = 1;
+   */
+  retryAfter?: Duration | undefined;
+};
+
+/**
+ * Draining says that the server is going away, while the session goes on. A
+ * client that opens a session elsewhere now, with this one's token and its
+ * positions, is never without one: the new session takes this one over. One that
+ * is still here when the server's time is over ends with the reason DRAINING.
+ *
+ * @generated from message millrace.v1.Draining
+ */
+export type DrainingJson = {
+  /**
+   * How long to wait before opening the other session. Each client is told its
+   * own time, so that not all come at once.
+   *
+   * @generated from field: google.protobuf.Duration retry_after = 1;
+   */
+  retryAfter?: DurationJson;
+};
+
+/**
+ * Describes the message millrace.v1.Draining.
+ * Use `create(DrainingSchema)` to create a new message.
+ */
+export const DrainingSchema: GenMessage<Draining, {jsonType: DrainingJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_realtime_service, 10);
+
+/**
  * UpdateSubscriptionRequest changes the channels of a live session.
  *
  * @generated from message millrace.v1.UpdateSubscriptionRequest
@@ -1029,7 +1087,7 @@ export type UpdateSubscriptionRequestJson = {
  * Use `create(UpdateSubscriptionRequestSchema)` to create a new message.
  */
 export const UpdateSubscriptionRequestSchema: GenMessage<UpdateSubscriptionRequest, {jsonType: UpdateSubscriptionRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 10);
+  messageDesc(file_millrace_v1_realtime_service, 11);
 
 /**
  * UpdateSubscriptionResponse tells how each addition fared.
@@ -1092,7 +1150,7 @@ export type UpdateSubscriptionResponseJson = {
  * Use `create(UpdateSubscriptionResponseSchema)` to create a new message.
  */
 export const UpdateSubscriptionResponseSchema: GenMessage<UpdateSubscriptionResponse, {jsonType: UpdateSubscriptionResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 11);
+  messageDesc(file_millrace_v1_realtime_service, 12);
 
 /**
  * PublishRequest sends one message.
@@ -1336,7 +1394,7 @@ export type PublishRequestJson = {
  * Use `create(PublishRequestSchema)` to create a new message.
  */
 export const PublishRequestSchema: GenMessage<PublishRequest, {jsonType: PublishRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 12);
+  messageDesc(file_millrace_v1_realtime_service, 13);
 
 /**
  * Producer numbers the messages of one publisher to one channel.
@@ -1401,7 +1459,7 @@ export type ProducerJson = {
  * Use `create(ProducerSchema)` to create a new message.
  */
 export const ProducerSchema: GenMessage<Producer, {jsonType: ProducerJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 13);
+  messageDesc(file_millrace_v1_realtime_service, 14);
 
 /**
  * PublishResponse says where the message went.
@@ -1452,7 +1510,7 @@ export type PublishResponseJson = {
  * Use `create(PublishResponseSchema)` to create a new message.
  */
 export const PublishResponseSchema: GenMessage<PublishResponse, {jsonType: PublishResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 14);
+  messageDesc(file_millrace_v1_realtime_service, 15);
 
 /**
  * PublishBatchRequest sends several messages.
@@ -1487,7 +1545,7 @@ export type PublishBatchRequestJson = {
  * Use `create(PublishBatchRequestSchema)` to create a new message.
  */
 export const PublishBatchRequestSchema: GenMessage<PublishBatchRequest, {jsonType: PublishBatchRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 15);
+  messageDesc(file_millrace_v1_realtime_service, 16);
 
 /**
  * PublishBatchResponse tells how each message fared.
@@ -1522,7 +1580,7 @@ export type PublishBatchResponseJson = {
  * Use `create(PublishBatchResponseSchema)` to create a new message.
  */
 export const PublishBatchResponseSchema: GenMessage<PublishBatchResponse, {jsonType: PublishBatchResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 16);
+  messageDesc(file_millrace_v1_realtime_service, 17);
 
 /**
  * PublishResult is the outcome of one message of a batch.
@@ -1580,7 +1638,7 @@ export type PublishResultJson = {
  * Use `create(PublishResultSchema)` to create a new message.
  */
 export const PublishResultSchema: GenMessage<PublishResult, {jsonType: PublishResultJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 17);
+  messageDesc(file_millrace_v1_realtime_service, 18);
 
 /**
  * HistoryRequest reads history.
@@ -1673,7 +1731,7 @@ export type HistoryRequestJson = {
  * Use `create(HistoryRequestSchema)` to create a new message.
  */
 export const HistoryRequestSchema: GenMessage<HistoryRequest, {jsonType: HistoryRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 18);
+  messageDesc(file_millrace_v1_realtime_service, 19);
 
 /**
  * HistoryResponse is one page of history.
@@ -1736,7 +1794,7 @@ export type HistoryResponseJson = {
  * Use `create(HistoryResponseSchema)` to create a new message.
  */
 export const HistoryResponseSchema: GenMessage<HistoryResponse, {jsonType: HistoryResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 19);
+  messageDesc(file_millrace_v1_realtime_service, 20);
 
 /**
  * PresenceRequest reads who is present.
@@ -1799,7 +1857,7 @@ export type PresenceRequestJson = {
  * Use `create(PresenceRequestSchema)` to create a new message.
  */
 export const PresenceRequestSchema: GenMessage<PresenceRequest, {jsonType: PresenceRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 20);
+  messageDesc(file_millrace_v1_realtime_service, 21);
 
 /**
  * PresenceResponse is one page of members.
@@ -1876,7 +1934,7 @@ export type PresenceResponseJson = {
  * Use `create(PresenceResponseSchema)` to create a new message.
  */
 export const PresenceResponseSchema: GenMessage<PresenceResponse, {jsonType: PresenceResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 21);
+  messageDesc(file_millrace_v1_realtime_service, 22);
 
 /**
  * WatchPresenceRequest watches who is present.
@@ -1911,7 +1969,7 @@ export type WatchPresenceRequestJson = {
  * Use `create(WatchPresenceRequestSchema)` to create a new message.
  */
 export const WatchPresenceRequestSchema: GenMessage<WatchPresenceRequest, {jsonType: WatchPresenceRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 22);
+  messageDesc(file_millrace_v1_realtime_service, 23);
 
 /**
  * WatchPresenceResponse is one item of the stream.
@@ -1984,7 +2042,7 @@ export type WatchPresenceResponseJson = {
  * Use `create(WatchPresenceResponseSchema)` to create a new message.
  */
 export const WatchPresenceResponseSchema: GenMessage<WatchPresenceResponse, {jsonType: WatchPresenceResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 23);
+  messageDesc(file_millrace_v1_realtime_service, 24);
 
 /**
  * EnterPresenceRequest makes a session present.
@@ -2049,7 +2107,7 @@ export type EnterPresenceRequestJson = {
  * Use `create(EnterPresenceRequestSchema)` to create a new message.
  */
 export const EnterPresenceRequestSchema: GenMessage<EnterPresenceRequest, {jsonType: EnterPresenceRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 24);
+  messageDesc(file_millrace_v1_realtime_service, 25);
 
 /**
  * EnterPresenceResponse confirms it.
@@ -2084,7 +2142,7 @@ export type EnterPresenceResponseJson = {
  * Use `create(EnterPresenceResponseSchema)` to create a new message.
  */
 export const EnterPresenceResponseSchema: GenMessage<EnterPresenceResponse, {jsonType: EnterPresenceResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 25);
+  messageDesc(file_millrace_v1_realtime_service, 26);
 
 /**
  * UpdatePresenceRequest replaces a session's data.
@@ -2149,7 +2207,7 @@ export type UpdatePresenceRequestJson = {
  * Use `create(UpdatePresenceRequestSchema)` to create a new message.
  */
 export const UpdatePresenceRequestSchema: GenMessage<UpdatePresenceRequest, {jsonType: UpdatePresenceRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 26);
+  messageDesc(file_millrace_v1_realtime_service, 27);
 
 /**
  * UpdatePresenceResponse confirms it.
@@ -2184,7 +2242,7 @@ export type UpdatePresenceResponseJson = {
  * Use `create(UpdatePresenceResponseSchema)` to create a new message.
  */
 export const UpdatePresenceResponseSchema: GenMessage<UpdatePresenceResponse, {jsonType: UpdatePresenceResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 27);
+  messageDesc(file_millrace_v1_realtime_service, 28);
 
 /**
  * LeavePresenceRequest ends a session's presence.
@@ -2235,7 +2293,7 @@ export type LeavePresenceRequestJson = {
  * Use `create(LeavePresenceRequestSchema)` to create a new message.
  */
 export const LeavePresenceRequestSchema: GenMessage<LeavePresenceRequest, {jsonType: LeavePresenceRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 28);
+  messageDesc(file_millrace_v1_realtime_service, 29);
 
 /**
  * LeavePresenceResponse confirms it.
@@ -2270,7 +2328,7 @@ export type LeavePresenceResponseJson = {
  * Use `create(LeavePresenceResponseSchema)` to create a new message.
  */
 export const LeavePresenceResponseSchema: GenMessage<LeavePresenceResponse, {jsonType: LeavePresenceResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 29);
+  messageDesc(file_millrace_v1_realtime_service, 30);
 
 /**
  * GetPositionsRequest asks where channels are.
@@ -2305,7 +2363,7 @@ export type GetPositionsRequestJson = {
  * Use `create(GetPositionsRequestSchema)` to create a new message.
  */
 export const GetPositionsRequestSchema: GenMessage<GetPositionsRequest, {jsonType: GetPositionsRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 30);
+  messageDesc(file_millrace_v1_realtime_service, 31);
 
 /**
  * ChannelPosition is where one channel is.
@@ -2354,7 +2412,7 @@ export type ChannelPositionJson = {
  * Use `create(ChannelPositionSchema)` to create a new message.
  */
 export const ChannelPositionSchema: GenMessage<ChannelPosition, {jsonType: ChannelPositionJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 31);
+  messageDesc(file_millrace_v1_realtime_service, 32);
 
 /**
  * GetPositionsResponse tells where channels are.
@@ -2403,7 +2461,7 @@ export type GetPositionsResponseJson = {
  * Use `create(GetPositionsResponseSchema)` to create a new message.
  */
 export const GetPositionsResponseSchema: GenMessage<GetPositionsResponse, {jsonType: GetPositionsResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 32);
+  messageDesc(file_millrace_v1_realtime_service, 33);
 
 /**
  * RefreshTokenRequest gives a session new credentials.
@@ -2454,7 +2512,7 @@ export type RefreshTokenRequestJson = {
  * Use `create(RefreshTokenRequestSchema)` to create a new message.
  */
 export const RefreshTokenRequestSchema: GenMessage<RefreshTokenRequest, {jsonType: RefreshTokenRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 33);
+  messageDesc(file_millrace_v1_realtime_service, 34);
 
 /**
  * RefreshTokenResponse confirms it.
@@ -2489,7 +2547,7 @@ export type RefreshTokenResponseJson = {
  * Use `create(RefreshTokenResponseSchema)` to create a new message.
  */
 export const RefreshTokenResponseSchema: GenMessage<RefreshTokenResponse, {jsonType: RefreshTokenResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 34);
+  messageDesc(file_millrace_v1_realtime_service, 35);
 
 /**
  * CreateTicketRequest asks for a ticket.
@@ -2558,7 +2616,7 @@ export type CreateTicketRequestJson = {
  * Use `create(CreateTicketRequestSchema)` to create a new message.
  */
 export const CreateTicketRequestSchema: GenMessage<CreateTicketRequest, {jsonType: CreateTicketRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 35);
+  messageDesc(file_millrace_v1_realtime_service, 36);
 
 /**
  * CreateTicketResponse has the ticket.
@@ -2607,7 +2665,7 @@ export type CreateTicketResponseJson = {
  * Use `create(CreateTicketResponseSchema)` to create a new message.
  */
 export const CreateTicketResponseSchema: GenMessage<CreateTicketResponse, {jsonType: CreateTicketResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 36);
+  messageDesc(file_millrace_v1_realtime_service, 37);
 
 /**
  * GetServerInfoRequest asks about the server.
@@ -2630,7 +2688,7 @@ export type GetServerInfoRequestJson = {
  * Use `create(GetServerInfoRequestSchema)` to create a new message.
  */
 export const GetServerInfoRequestSchema: GenMessage<GetServerInfoRequest, {jsonType: GetServerInfoRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 37);
+  messageDesc(file_millrace_v1_realtime_service, 38);
 
 /**
  * GetServerInfoResponse describes the server.
@@ -2707,7 +2765,7 @@ export type GetServerInfoResponseJson = {
  * Use `create(GetServerInfoResponseSchema)` to create a new message.
  */
 export const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse, {jsonType: GetServerInfoResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 38);
+  messageDesc(file_millrace_v1_realtime_service, 39);
 
 /**
  * ServerLimits are the limits that callers must keep to.
@@ -2844,7 +2902,7 @@ export type ServerLimitsJson = {
  * Use `create(ServerLimitsSchema)` to create a new message.
  */
 export const ServerLimitsSchema: GenMessage<ServerLimits, {jsonType: ServerLimitsJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 39);
+  messageDesc(file_millrace_v1_realtime_service, 40);
 
 /**
  * Command is what a client asks on a live session. It exists on WebSocket only,
@@ -3078,7 +3136,7 @@ export type CommandJson = {
  * Use `create(CommandSchema)` to create a new message.
  */
 export const CommandSchema: GenMessage<Command, {jsonType: CommandJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 40);
+  messageDesc(file_millrace_v1_realtime_service, 41);
 
 /**
  * Ping asks for a sign of life.
@@ -3101,7 +3159,7 @@ export type PingJson = {
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema: GenMessage<Ping, {jsonType: PingJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 41);
+  messageDesc(file_millrace_v1_realtime_service, 42);
 
 /**
  * Reply answers a command.
@@ -3338,7 +3396,7 @@ export type ReplyJson = {
  * Use `create(ReplySchema)` to create a new message.
  */
 export const ReplySchema: GenMessage<Reply, {jsonType: ReplyJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 42);
+  messageDesc(file_millrace_v1_realtime_service, 43);
 
 /**
  * Pong is a sign of life.
@@ -3361,7 +3419,7 @@ export type PongJson = {
  * Use `create(PongSchema)` to create a new message.
  */
 export const PongSchema: GenMessage<Pong, {jsonType: PongJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 43);
+  messageDesc(file_millrace_v1_realtime_service, 44);
 
 /**
  * CommandError says why a command was refused.
@@ -3410,7 +3468,7 @@ export type CommandErrorJson = {
  * Use `create(CommandErrorSchema)` to create a new message.
  */
 export const CommandErrorSchema: GenMessage<CommandError, {jsonType: CommandErrorJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_realtime_service, 44);
+  messageDesc(file_millrace_v1_realtime_service, 45);
 
 /**
  * OnGap is what follows a gap.
