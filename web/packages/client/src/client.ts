@@ -106,8 +106,6 @@ export function createClient(options: ClientOptions): UntypedClient {
         return command ? [{ ...command, id: expect(s) }] : [];
       }),
     opened() {
-      for (const s of asked.values())
-        if (s.state() === 'idle') connection.send({ type: 'unsubscribe', channel: s.name });
       for (const s of subscriptions.values()) s.opened();
       requests.flush();
     },

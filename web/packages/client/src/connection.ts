@@ -64,6 +64,9 @@ interface Attempt {
   link?: Link;
 }
 
+/** About how long to wait before looking again for a server that does not drain, in milliseconds. */
+const elsewhere = 1000;
+
 /** The longest time that a timer takes. */
 const longestTimer = 2 ** 31 - 1;
 
@@ -89,6 +92,11 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
 
   async function bearer(fresh: boolean): Promise<string | undefined> {
     return typeof token === 'function' ? await token({ refresh: fresh }) : token;
+  }
+
+  function openIn(delay: number | undefined): void {
+    clearTimeout(timer);
+    timer = setTimeout(open, delay);
   }
 
   /** Opens a link. One that is in use stays so until then. */
@@ -136,8 +144,7 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
   function notice(n: Notice, attempt: Attempt): void {
     if (n.type === 'hello') session = n.sessionToken ?? session;
     else if (n.type === 'draining') {
-      clearTimeout(timer);
-      timer = setTimeout(open, n.retryAfter);
+      if (attempt === current && !coming) openIn(n.retryAfter);
       return;
     } else if (n.type !== 'auth') {
       events.frame(n);
@@ -168,7 +175,7 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
     refresh = refused = false;
     heartbeat?.stop();
     heartbeat = createHeartbeat(
-      options.heartbeat ?? {},
+      options.heartbeat,
       () => current?.link?.send({ type: 'ping' }),
       () => fail(lost('the server is silent')),
     );
@@ -195,6 +202,8 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
     else {
       coming = undefined; // the current one is as good as before, until the server ends it
       attempt.link?.close(false);
+      refresh = true;
+      if (error.retryable) openIn(elsewhere * (0.5 + Math.random()));
     }
   }
 
@@ -207,25 +216,17 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
     refused = unauthenticated;
     refresh = unauthenticated || reason === 'EXPIRED' || !wasOpen;
     if (reason === 'SESSION_NOT_FOUND') session = undefined;
-    if (!error.retryable || (unauthenticated && !renew)) {
-      stop(error);
-      return;
-    }
-    if (!wasOpen) preferred = (preferred + 1) % transports.length;
-    const next = !wasOpen && ++tried < transports.length;
+    const isFinal = !error.retryable || (unauthenticated && !renew);
+    const another = !wasOpen && !isFinal;
+    if (another) preferred = (preferred + 1) % transports.length;
+    const next = another && ++tried < transports.length;
     if (!next) tried = 0;
     const delay = renew || next ? 0 : (error.retryAfter ?? reconnect(snapshot.attempt, error));
-    if (delay === undefined) {
-      stop(error);
-      return;
+    if (isFinal || delay === undefined) move('refused', { error });
+    else {
+      move('lost', { error, attempt: snapshot.attempt + (next ? 0 : 1), retryAt: Date.now() + delay });
+      openIn(delay);
     }
-    move('lost', { error, attempt: snapshot.attempt + (next ? 0 : 1), retryAt: Date.now() + delay });
-    timer = setTimeout(open, delay);
-    events.lost(error);
-  }
-
-  function stop(error: RealtimeError): void {
-    move('refused', { error });
     events.lost(error);
   }
 

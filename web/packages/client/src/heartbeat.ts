@@ -19,8 +19,8 @@ export interface Heartbeat {
  * Asks when nothing was heard, and calls `dead` when there is no answer. A timer that fires late (the page was frozen) asks
  * once more, because answers may wait behind it.
  */
-export function createHeartbeat(options: HeartbeatOptions, ask: () => void, dead: () => void): Heartbeat {
-  const { interval = 25_000, timeout = 10_000 } = options;
+export function createHeartbeat(options: HeartbeatOptions | undefined, ask: () => void, dead: () => void): Heartbeat {
+  const { interval = 25_000, timeout = 10_000 } = options ?? {};
   let seen = Date.now();
   let answered = false;
   let timer: ReturnType<typeof setTimeout>;

@@ -44,14 +44,8 @@ export function isolate(run: () => void): void {
   try {
     run();
   } catch (error) {
-    report(error);
-  }
-}
-
-function report(error: unknown): void {
-  if (typeof reportError === 'function') reportError(error);
-  else
-    setTimeout(() => {
+    queueMicrotask(() => {
       throw error;
     });
+  }
 }

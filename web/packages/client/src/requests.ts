@@ -22,7 +22,7 @@ export interface Requests {
 
 interface Entry {
   readonly command: Numbered;
-  readonly settle: (outcome: Notice | RealtimeError) => void;
+  readonly settle: (answer: Notice | undefined, error?: unknown) => void;
 }
 
 /** Makes an empty queue. */
@@ -41,25 +41,19 @@ export function createRequests(
     },
     ask: (command, signal) =>
       new Promise((resolve, reject) => {
-        if (signal?.aborted) return reject(signal.reason);
-        if (entries.size >= max) return reject(new RealtimeError({ reason: 'QUEUE_FULL', limit: max }));
+        signal?.throwIfAborted();
+        if (entries.size >= max) throw new RealtimeError({ reason: 'QUEUE_FULL', limit: max });
         const id = number();
-        const done = (): void => {
+        const settle: Entry['settle'] = (answer, error) => {
           clearTimeout(timer);
           signal?.removeEventListener('abort', abort);
           entries.delete(id);
           changed();
+          if (answer) resolve(answer);
+          else reject(error);
         };
-        const settle = (outcome: Notice | RealtimeError): void => {
-          done();
-          if (outcome instanceof RealtimeError) reject(outcome);
-          else resolve(outcome);
-        };
-        const abort = (): void => {
-          done();
-          reject(signal?.reason);
-        };
-        const timer = setTimeout(() => settle(new RealtimeError({ reason: 'TIMED_OUT' })), ttl);
+        const abort = (): void => settle(undefined, signal?.reason);
+        const timer = setTimeout(() => settle(undefined, new RealtimeError({ reason: 'TIMED_OUT' })), ttl);
         signal?.addEventListener('abort', abort);
         const entry = { command: { ...command, id }, settle };
         entries.set(id, entry);
@@ -68,7 +62,8 @@ export function createRequests(
       }),
     answer(notice) {
       const entry = notice.id === undefined ? undefined : entries.get(notice.id);
-      entry?.settle(notice.type === 'error' ? new RealtimeError(notice) : notice);
+      if (notice.type === 'error') entry?.settle(undefined, new RealtimeError(notice));
+      else entry?.settle(notice);
       return entry !== undefined;
     },
     flush() {

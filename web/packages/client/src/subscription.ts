@@ -74,6 +74,7 @@ export function createSubscription(
   let state: SubscriptionState = 'idle';
   let position: Position | undefined;
   let watched = false; // as the server was asked
+  let resuming = false; // the link that is being opened asks for it
   let presence: Presence | undefined; // as it should be
   let entered: Presence | undefined; // as the server was told
 
@@ -83,7 +84,6 @@ export function createSubscription(
 
   function command(): SubscribeCommand {
     watched = watchers.size > 0;
-    state = 'subscribing';
     return {
       ...options,
       type: 'subscribe',
@@ -110,12 +110,15 @@ export function createSubscription(
       state = 'idle';
       position = undefined;
       seen.clear();
-    } else if (!on) {
-      if (send(command())) return;
-      state = 'idle';
-    } else if (state === 'subscribed' && watched !== watchers.size > 0) {
-      if (send({ type: 'unsubscribe', channel: name })) send(command());
+    } else if (!on) subscribe();
+    else if (state === 'subscribed' && watched !== watchers.size > 0) {
+      if (send({ type: 'unsubscribe', channel: name })) subscribe();
     }
+  }
+
+  function subscribe(): void {
+    state = 'subscribing'; // before it is sent: an answer may come at once
+    if (!send(command())) state = 'idle';
   }
 
   function syncPresence(): void {
@@ -162,8 +165,13 @@ export function createSubscription(
       dirty();
     },
     sync,
-    resume: () => (wanted() ? command() : undefined),
+    resume() {
+      resuming = wanted();
+      return resuming ? command() : undefined;
+    },
     opened() {
+      state = resuming ? 'subscribing' : 'idle';
+      resuming = false;
       entered = undefined;
       sync();
     },
@@ -172,6 +180,7 @@ export function createSubscription(
     },
     lost() {
       if (state !== 'failed') state = 'idle';
+      resuming = false;
       entered = undefined;
     },
     deliver(message) {

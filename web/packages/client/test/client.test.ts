@@ -285,7 +285,16 @@ describe('subscribing', () => {
 
   it('isolates handlers', async () => {
     const reported = vi.fn();
-    vi.stubGlobal('reportError', reported);
+    const { queueMicrotask: soon } = globalThis;
+    vi.stubGlobal('queueMicrotask', (run: () => void) =>
+      soon(() => {
+        try {
+          run();
+        } catch (error) {
+          reported(error);
+        }
+      }),
+    );
     const client = await connected();
     const got: unknown[] = [];
     client.subscribe('chat', () => {
@@ -295,6 +304,7 @@ describe('subscribing', () => {
     await settle();
     transport.link().send(message('chat', 1));
     expect(got).toEqual([1]);
+    await settle();
     expect(reported).toHaveBeenCalledOnce();
     vi.unstubAllGlobals();
   });
@@ -529,15 +539,24 @@ describe('a server that drains', () => {
     expect(new Set(states)).toEqual(new Set(['connected']));
   });
 
-  it('is kept while no other takes the link', async () => {
+  it('is kept while no other takes the link, and another is looked for', async () => {
     const client = await connected();
+    client.subscribe('chat', () => {});
+    await settle();
     const old = transport.link();
+    confirm(old, 'chat', 4);
     old.send({ type: 'draining', retryAfter: 0 });
     await settle();
     transport.link().drop('DRAINING', 1000);
     expect(client.getSnapshot().state).toBe('connected');
+    expect(client.channel('chat').getState()).toBe('subscribed');
     client.send('chat', 1);
     expect(old.of('publish')).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(transport.links).toHaveLength(3);
+    transport.link().drop('FORBIDDEN');
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(transport.links).toHaveLength(3);
     old.drop('DRAINING', 700);
     expect(client.getSnapshot().retryAt - Date.now()).toBe(700);
   });

@@ -85,7 +85,7 @@ function applyUpdate(queryClient: QueryClient, strategy: UpdateStrategy, event: 
   } else if (updateType === 'append' || updateType === 'prepend') {
     queryClient.setQueryData(queryKey, (cached: unknown) => add(cached, updateType === 'prepend'));
   } else if (updateType !== 'remove' && data !== undefined) {
-    everywhere((cached) => changed(cached));
+    everywhere(changed);
   }
 
   function add(cached: unknown, first: boolean): unknown {

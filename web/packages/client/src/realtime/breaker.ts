@@ -81,7 +81,6 @@ export class RealtimeCircuitBreaker {
     lastSuccessTime: null as Date | null,
   };
   #checks: ReturnType<typeof setInterval> | undefined;
-  #disposed = false;
 
   constructor(config: RealtimeCircuitBreakerConfig = {}) {
     this.#config = { ...defaults, ...config };
@@ -109,7 +108,6 @@ export class RealtimeCircuitBreaker {
     factory: () => Promise<T>,
     { timeout = this.#config.connectionTimeout }: { readonly timeout?: number } = {},
   ): Promise<T> {
-    if (this.#disposed) throw new Error('the breaker is disposed');
     if (this.isCircuitOpen()) {
       this.#connection = 'circuit_open';
       throw new Error('the breaker is open');
@@ -174,7 +172,7 @@ export class RealtimeCircuitBreaker {
   /** Checks a connection now and then; one that fails is `degraded` until a check passes. */
   startHealthCheck(check: () => Promise<boolean>): void {
     const { healthCheckEnabled, healthCheckInterval } = this.#config;
-    if (!healthCheckEnabled || this.#disposed) return;
+    if (!healthCheckEnabled) return;
     this.#checks ??= setInterval(async () => {
       const isHealthy = await check().catch(() => false);
       if (this.#connection === (isHealthy ? 'degraded' : 'connected'))
@@ -195,8 +193,10 @@ export class RealtimeCircuitBreaker {
     this.#move('closed');
   }
 
+  /** Lets nothing through any more. */
   dispose(): void {
-    this.#disposed = true;
+    this.#circuit = 'open';
+    this.#openedAt = Number.POSITIVE_INFINITY;
     this.stopHealthCheck();
     this.#connection = 'disconnected';
   }
