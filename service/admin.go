@@ -85,7 +85,8 @@ func (a *admin) WatchSamples(ctx context.Context, request *millracev1.WatchSampl
 		samples = samples[len(samples)-n:]
 	}
 	for {
-		if err := a.sendSamples(ctx, stream, samples); err != nil {
+		err := a.sendInTime(ctx, func() error { return stream.Send(&millracev1.WatchSamplesResponse{Samples: samples}) })
+		if err != nil {
 			return err
 		}
 		select {
@@ -102,10 +103,10 @@ func (a *admin) WatchSamples(ctx context.Context, request *millracev1.WatchSampl
 	}
 }
 
-// sendSamples sends what a client must take in time, like a session.
-func (a *admin) sendSamples(ctx context.Context, stream millracev1connect.AdminServiceWatchSamplesServerStream, samples []*millracev1.Sample) error {
+// sendInTime sends what a client must take in time, like a session.
+func (a *admin) sendInTime(ctx context.Context, send func() error) error {
 	if cut, ok := ctx.Value(cutKey{}).(func()); ok {
 		defer time.AfterFunc(a.limits().WriteTimeout, cut).Stop()
 	}
-	return stream.Send(&millracev1.WatchSamplesResponse{Samples: samples})
+	return send()
 }

@@ -20,7 +20,7 @@ type hub struct {
 	shards   [hubShards]hubShard
 	patterns patternIndex
 	// follow, where it is set, says which messages somebody looks at.
-	follow func(*engine.Message) *followed
+	follow func(m *engine.Message, t *topic, patterns []*topic) *followed
 }
 
 type hubShard struct {
@@ -53,7 +53,7 @@ func (h *hub) deliver(m *engine.Message) {
 	}
 	f := newMessageFrame(m)
 	if h.follow != nil {
-		f.followed = h.follow(m)
+		f.followed = h.follow(m, t, patterns)
 	}
 	if t != nil {
 		t.publish(f)

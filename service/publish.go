@@ -17,6 +17,12 @@ import (
 
 // Publish implements the API.
 func (s *Service) Publish(ctx context.Context, request *millracev1.PublishRequest) (*millracev1.PublishResponse, error) {
+	response, err := s.publish(ctx, request)
+	s.refused(ctx, request, err)
+	return response, err
+}
+
+func (s *Service) publish(ctx context.Context, request *millracev1.PublishRequest) (*millracev1.PublishResponse, error) {
 	identity := identityOf(ctx)
 	if err := s.allow(ctx, identity, auth.Publish, request.GetChannel()); err != nil {
 		return nil, err

@@ -52,6 +52,7 @@ type Service struct {
 	server     *connect.Server
 	kicked     kicks
 	recorder   *recorder
+	tracers    tracers
 	counts     counts        // of sessions without a writer, and of what is published
 	slow       atomic.Uint32 // sessions, as the watchdog saw last
 	writers    []*writer
@@ -91,9 +92,7 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 		calls:      newRates("limits.call_rate", config.Limits.CallRate),
 		idle:       make(chan struct{}),
 	}
-	if s.telemetry.tracing {
-		s.hub.follow = s.telemetry.follow
-	}
+	s.hub.follow = s.follow
 	s.current.Store(&current{config.Limits, config.Authenticator})
 	s.presence = newPresence(s.node, s.rules, config.Limits.Linger, s.hub.deliver)
 	started, err := start(ctx, s.hub.deliver)
@@ -161,6 +160,7 @@ func (s *Service) Limits() Limits { return *s.limits() }
 func (s *Service) Drain(ctx context.Context, window time.Duration) error {
 	s.health.set(false)
 	s.recorder.close()
+	s.tracers.close()
 	sessions := s.refuseNew(leaving(window))
 	mathrand.Shuffle(len(sessions), func(i, j int) { sessions[i], sessions[j] = sessions[j], sessions[i] })
 	half := window / 2
@@ -214,6 +214,7 @@ func (s *Service) isIdleWithin(ctx context.Context, d time.Duration) bool {
 func (s *Service) Close() error {
 	s.health.set(false)
 	s.recorder.close()
+	s.tracers.close()
 	for _, session := range s.refuseNew(engine.ErrClosed) {
 		session.finish(engine.ErrClosed)
 	}

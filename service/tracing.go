@@ -108,6 +108,9 @@ func (s *Service) append(ctx context.Context, m *engine.Message, options engine.
 	began := time.Now()
 	receipt, err := s.engine.Append(ctx, m, options)
 	s.telemetry.appends.Record(ctx, time.Since(began).Seconds())
+	if err == nil {
+		s.placed(ctx, m, receipt, began)
+	}
 	span.SetAttributes(attribute.Int64(attrOffset, int64(receipt.Position.Offset)))
 	return receipt, err
 }
@@ -116,7 +119,12 @@ func (s *Service) append(ctx context.Context, m *engine.Message, options engine.
 func (s *Service) broadcast(ctx context.Context, m *engine.Message) error {
 	ctx, span := s.startPlacing(ctx, "broadcast", m)
 	defer span.End()
-	return s.engine.Broadcast(ctx, m)
+	began := time.Now()
+	err := s.engine.Broadcast(ctx, m)
+	if err == nil {
+		s.placed(ctx, m, engine.Receipt{}, began)
+	}
+	return err
 }
 
 func (s *Service) startPlacing(ctx context.Context, name string, m *engine.Message) (context.Context, trace.Span) {
@@ -131,38 +139,67 @@ func (s *Service) startPlacing(ctx context.Context, name string, m *engine.Messa
 
 // followed is a message on its way through this node that somebody looks at.
 type followed struct {
-	span  trace.SpanContext // of its delivery; not valid where it is not traced
-	sends atomic.Int32
+	span    trace.SpanContext // of its delivery; not valid where it is not traced
+	tracers []*tracer
+	at      time.Time // of its delivery
+	sends   atomic.Int32
 }
 
-// follow begins to look at a message that the engine delivers, nil if nobody wants
-// to.
-func (t *telemetry) follow(m *engine.Message) *followed {
-	if m.Headers[headerTrace] == "" {
+// follow begins to look at a message that goes to the subscriptions of some
+// topics, nil if nobody wants to.
+func (s *Service) follow(m *engine.Message, t *topic, patterns []*topic) *followed {
+	span, tracers := s.telemetry.startDelivery(m), s.tracers.of(m.Channel)
+	if tracers == nil && !span.IsValid() {
 		return nil
+	}
+	f := &followed{span: span, tracers: tracers}
+	if tracers != nil {
+		f.delivered(m, t, patterns)
+	}
+	return f
+}
+
+// follows reports whether anybody looks at messages at all.
+func (s *Service) follows() bool { return s.telemetry.tracing || s.tracers.all.Load() != nil }
+
+// startDelivery is the span of a delivery; not valid where the message is not
+// traced.
+func (t *telemetry) startDelivery(m *engine.Message) trace.SpanContext {
+	if !t.tracing || m.Headers[headerTrace] == "" {
+		return trace.SpanContext{}
 	}
 	ctx := traceContext.Extract(context.Background(), propagation.MapCarrier(m.Headers))
 	if !trace.SpanContextFromContext(ctx).IsSampled() {
-		return nil
+		return trace.SpanContext{}
 	}
 	_, span := t.tracer.Start(ctx, "deliver", trace.WithAttributes(
 		attribute.String(attrChannel, m.Channel), attribute.Int64(attrOffset, int64(m.Position.Offset))))
 	span.End()
-	return &followed{span: span.SpanContext()}
+	return span.SpanContext()
 }
 
 // sent looks at the followed messages of a batch that was just sent.
 func (s *Session) sent(frames []*Frame, began time.Time) {
-	if !s.service.telemetry.tracing {
+	if !s.service.follows() {
 		return
 	}
 	for _, f := range frames {
-		if f.followed == nil || f.followed.sends.Add(1) > tracedSends {
+		if f.followed == nil {
 			continue
 		}
-		_, span := s.service.telemetry.tracer.Start(trace.ContextWithSpanContext(context.Background(), f.followed.span), "send",
-			trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindConsumer),
-			trace.WithAttributes(attribute.String(attrSession, s.id), attribute.String(attrWire, s.protocol), attribute.String(attrChannel, f.Message.Channel)))
-		span.End()
+		n := f.followed.sends.Add(1)
+		if f.followed.tracers != nil && n <= tracedSessions {
+			f.followed.sentTo(s, f.Message)
+		}
+		if f.followed.span.IsValid() && n <= tracedSends {
+			s.service.telemetry.spanOfSend(s, f, began)
+		}
 	}
+}
+
+func (t *telemetry) spanOfSend(s *Session, f *Frame, began time.Time) {
+	_, span := t.tracer.Start(trace.ContextWithSpanContext(context.Background(), f.followed.span), "send",
+		trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(attribute.String(attrSession, s.id), attribute.String(attrWire, s.protocol), attribute.String(attrChannel, f.Message.Channel)))
+	span.End()
 }

@@ -24,6 +24,7 @@ const (
 // client calls a server.
 type client struct {
 	millracev1connect.RealtimeServiceClient
+	admin     millracev1connect.AdminServiceClient
 	server    string
 	transport *http.Transport
 }
@@ -52,6 +53,7 @@ func newClient(command *cobra.Command) (*client, error) {
 	conn := connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: transport}, server), authorize(token))
 	return &client{
 		RealtimeServiceClient: millracev1connect.NewRealtimeServiceClient(conn),
+		admin:                 millracev1connect.NewAdminServiceClient(conn),
 		server:                server,
 		transport:             transport,
 	}, nil

@@ -48,7 +48,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		serveCommand(), demoCommand(), publishCommand(), subscribeCommand(), historyCommand(),
-		presenceCommand(), tokenCommand(), explainCommand(), configCommand(), versionCommand(),
+		presenceCommand(), traceCommand(), adminCommand(), tokenCommand(), explainCommand(), configCommand(), versionCommand(),
 	)
 	return root
 }

@@ -131,6 +131,70 @@ func (ChannelOrder) EnumDescriptor() ([]byte, []int) {
 	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{1}
 }
 
+// TraceStage is what was done with a message.
+type TraceStage int32
+
+const (
+	// Never sent.
+	TraceStage_TRACE_STAGE_UNSPECIFIED TraceStage = 0
+	// This node refused to publish it.
+	TraceStage_TRACE_STAGE_REFUSED TraceStage = 1
+	// The engine gave it its place, or had it already; or broadcast it, if it is
+	// ephemeral. Only on the node that it was published through. What was placed may
+	// have been delivered and sent before this is told.
+	TraceStage_TRACE_STAGE_PLACED TraceStage = 2
+	// It was handed to the subscriptions of this node that there were.
+	TraceStage_TRACE_STAGE_DELIVERED TraceStage = 3
+	// It was sent to a session, as it came. What sessions read from the log later is
+	// not told, and of one message the first 100 sessions only.
+	TraceStage_TRACE_STAGE_SENT TraceStage = 4
+)
+
+// Enum value maps for TraceStage.
+var (
+	TraceStage_name = map[int32]string{
+		0: "TRACE_STAGE_UNSPECIFIED",
+		1: "TRACE_STAGE_REFUSED",
+		2: "TRACE_STAGE_PLACED",
+		3: "TRACE_STAGE_DELIVERED",
+		4: "TRACE_STAGE_SENT",
+	}
+	TraceStage_value = map[string]int32{
+		"TRACE_STAGE_UNSPECIFIED": 0,
+		"TRACE_STAGE_REFUSED":     1,
+		"TRACE_STAGE_PLACED":      2,
+		"TRACE_STAGE_DELIVERED":   3,
+		"TRACE_STAGE_SENT":        4,
+	}
+)
+
+func (x TraceStage) Enum() *TraceStage {
+	p := new(TraceStage)
+	*p = x
+	return p
+}
+
+func (x TraceStage) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TraceStage) Descriptor() protoreflect.EnumDescriptor {
+	return file_millrace_v1_admin_service_proto_enumTypes[2].Descriptor()
+}
+
+func (TraceStage) Type() protoreflect.EnumType {
+	return &file_millrace_v1_admin_service_proto_enumTypes[2]
+}
+
+func (x TraceStage) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TraceStage.Descriptor instead.
+func (TraceStage) EnumDescriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{2}
+}
+
 // Action is what a grant allows.
 type Action int32
 
@@ -184,11 +248,11 @@ func (x Action) String() string {
 }
 
 func (Action) Descriptor() protoreflect.EnumDescriptor {
-	return file_millrace_v1_admin_service_proto_enumTypes[2].Descriptor()
+	return file_millrace_v1_admin_service_proto_enumTypes[3].Descriptor()
 }
 
 func (Action) Type() protoreflect.EnumType {
-	return &file_millrace_v1_admin_service_proto_enumTypes[2]
+	return &file_millrace_v1_admin_service_proto_enumTypes[3]
 }
 
 func (x Action) Number() protoreflect.EnumNumber {
@@ -197,7 +261,7 @@ func (x Action) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Action.Descriptor instead.
 func (Action) EnumDescriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{2}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{3}
 }
 
 // GetNodeRequest is empty: the node is the one that is asked.
@@ -1425,6 +1489,262 @@ func (x *GetChannelResponse) GetMembers() uint32 {
 	return 0
 }
 
+// TraceChannelRequest names what is traced.
+type TraceChannelRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Channel or pattern.
+	Channel       string `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceChannelRequest) Reset() {
+	*x = TraceChannelRequest{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceChannelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceChannelRequest) ProtoMessage() {}
+
+func (x *TraceChannelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceChannelRequest.ProtoReflect.Descriptor instead.
+func (*TraceChannelRequest) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *TraceChannelRequest) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+// TraceChannelResponse has the steps that were taken since the one before.
+type TraceChannelResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The steps, in the order in which they were taken.
+	Steps []*TraceStep `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
+	// How many steps before these are not told, because there were too many for
+	// who traces to take.
+	Missed        uint64 `protobuf:"varint,2,opt,name=missed,proto3" json:"missed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceChannelResponse) Reset() {
+	*x = TraceChannelResponse{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceChannelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceChannelResponse) ProtoMessage() {}
+
+func (x *TraceChannelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceChannelResponse.ProtoReflect.Descriptor instead.
+func (*TraceChannelResponse) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *TraceChannelResponse) GetSteps() []*TraceStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *TraceChannelResponse) GetMissed() uint64 {
+	if x != nil {
+		return x.Missed
+	}
+	return 0
+}
+
+// TraceStep is something that was done with a message.
+type TraceStep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What.
+	Stage TraceStage `protobuf:"varint,1,opt,name=stage,proto3,enum=millrace.v1.TraceStage" json:"stage,omitempty"`
+	// When it was done.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// How long it took: to place it; or, until it was sent, from its delivery.
+	Duration *durationpb.Duration `protobuf:"bytes,3,opt,name=duration,proto3" json:"duration,omitempty"`
+	// Channel of the message.
+	Channel string `protobuf:"bytes,4,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Its position; unset if it has none.
+	Position *Position `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"`
+	// Its id, if the publisher gave it one.
+	MessageId string `protobuf:"bytes,6,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"`
+	// User who published it, if he has a name.
+	Publisher string `protobuf:"bytes,7,opt,name=publisher,proto3" json:"publisher,omitempty"`
+	// Wire that it came or went by.
+	Protocol string `protobuf:"bytes,8,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// Public id of the session that it was sent to, or published in the name of.
+	Session string `protobuf:"bytes,9,opt,name=session,proto3" json:"session,omitempty"`
+	// How many subscriptions it was delivered to, those of patterns counted.
+	Subscribers uint32 `protobuf:"varint,10,opt,name=subscribers,proto3" json:"subscribers,omitempty"`
+	// Whether it had been placed before.
+	Duplicate bool `protobuf:"varint,11,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	// Why it was refused.
+	Error *ErrorInfo `protobuf:"bytes,12,opt,name=error,proto3" json:"error,omitempty"`
+	// Trace of OpenTelemetry that it is part of, in hexadecimal.
+	TraceId       string `protobuf:"bytes,13,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceStep) Reset() {
+	*x = TraceStep{}
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceStep) ProtoMessage() {}
+
+func (x *TraceStep) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceStep.ProtoReflect.Descriptor instead.
+func (*TraceStep) Descriptor() ([]byte, []int) {
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *TraceStep) GetStage() TraceStage {
+	if x != nil {
+		return x.Stage
+	}
+	return TraceStage_TRACE_STAGE_UNSPECIFIED
+}
+
+func (x *TraceStep) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *TraceStep) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+func (x *TraceStep) GetChannel() string {
+	if x != nil {
+		return x.Channel
+	}
+	return ""
+}
+
+func (x *TraceStep) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+func (x *TraceStep) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *TraceStep) GetPublisher() string {
+	if x != nil {
+		return x.Publisher
+	}
+	return ""
+}
+
+func (x *TraceStep) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *TraceStep) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *TraceStep) GetSubscribers() uint32 {
+	if x != nil {
+		return x.Subscribers
+	}
+	return 0
+}
+
+func (x *TraceStep) GetDuplicate() bool {
+	if x != nil {
+		return x.Duplicate
+	}
+	return false
+}
+
+func (x *TraceStep) GetError() *ErrorInfo {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *TraceStep) GetTraceId() string {
+	if x != nil {
+		return x.TraceId
+	}
+	return ""
+}
+
 // DisconnectRequest names the sessions to end.
 type DisconnectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1443,7 +1763,7 @@ type DisconnectRequest struct {
 
 func (x *DisconnectRequest) Reset() {
 	*x = DisconnectRequest{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[16]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1455,7 +1775,7 @@ func (x *DisconnectRequest) String() string {
 func (*DisconnectRequest) ProtoMessage() {}
 
 func (x *DisconnectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[16]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1468,7 +1788,7 @@ func (x *DisconnectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{16}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DisconnectRequest) GetTarget() isDisconnectRequest_Target {
@@ -1532,7 +1852,7 @@ type DisconnectResponse struct {
 
 func (x *DisconnectResponse) Reset() {
 	*x = DisconnectResponse{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[17]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1544,7 +1864,7 @@ func (x *DisconnectResponse) String() string {
 func (*DisconnectResponse) ProtoMessage() {}
 
 func (x *DisconnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[17]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1557,7 +1877,7 @@ func (x *DisconnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectResponse.ProtoReflect.Descriptor instead.
 func (*DisconnectResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{17}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DisconnectResponse) GetSessions() uint32 {
@@ -1585,7 +1905,7 @@ type UnsubscribeRequest struct {
 
 func (x *UnsubscribeRequest) Reset() {
 	*x = UnsubscribeRequest{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[18]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1917,7 @@ func (x *UnsubscribeRequest) String() string {
 func (*UnsubscribeRequest) ProtoMessage() {}
 
 func (x *UnsubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[18]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1930,7 @@ func (x *UnsubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnsubscribeRequest.ProtoReflect.Descriptor instead.
 func (*UnsubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{18}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *UnsubscribeRequest) GetTarget() isUnsubscribeRequest_Target {
@@ -1674,7 +1994,7 @@ type UnsubscribeResponse struct {
 
 func (x *UnsubscribeResponse) Reset() {
 	*x = UnsubscribeResponse{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[19]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1686,7 +2006,7 @@ func (x *UnsubscribeResponse) String() string {
 func (*UnsubscribeResponse) ProtoMessage() {}
 
 func (x *UnsubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[19]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1699,7 +2019,7 @@ func (x *UnsubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnsubscribeResponse.ProtoReflect.Descriptor instead.
 func (*UnsubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{19}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *UnsubscribeResponse) GetSessions() uint32 {
@@ -1725,7 +2045,7 @@ type KickRequest struct {
 
 func (x *KickRequest) Reset() {
 	*x = KickRequest{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[20]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1737,7 +2057,7 @@ func (x *KickRequest) String() string {
 func (*KickRequest) ProtoMessage() {}
 
 func (x *KickRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[20]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1750,7 +2070,7 @@ func (x *KickRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KickRequest.ProtoReflect.Descriptor instead.
 func (*KickRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{20}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *KickRequest) GetUser() string {
@@ -1785,7 +2105,7 @@ type KickResponse struct {
 
 func (x *KickResponse) Reset() {
 	*x = KickResponse{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[21]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1797,7 +2117,7 @@ func (x *KickResponse) String() string {
 func (*KickResponse) ProtoMessage() {}
 
 func (x *KickResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[21]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1810,7 +2130,7 @@ func (x *KickResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KickResponse.ProtoReflect.Descriptor instead.
 func (*KickResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{21}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *KickResponse) GetSessions() uint32 {
@@ -1839,7 +2159,7 @@ type RevokeRequest struct {
 
 func (x *RevokeRequest) Reset() {
 	*x = RevokeRequest{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[22]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +2171,7 @@ func (x *RevokeRequest) String() string {
 func (*RevokeRequest) ProtoMessage() {}
 
 func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[22]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1864,7 +2184,7 @@ func (x *RevokeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeRequest.ProtoReflect.Descriptor instead.
 func (*RevokeRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{22}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RevokeRequest) GetTarget() isRevokeRequest_Target {
@@ -1929,7 +2249,7 @@ type RevokeResponse struct {
 
 func (x *RevokeResponse) Reset() {
 	*x = RevokeResponse{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[23]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +2261,7 @@ func (x *RevokeResponse) String() string {
 func (*RevokeResponse) ProtoMessage() {}
 
 func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[23]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +2274,7 @@ func (x *RevokeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeResponse.ProtoReflect.Descriptor instead.
 func (*RevokeResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{23}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RevokeResponse) GetSessions() uint32 {
@@ -1983,7 +2303,7 @@ type AuthorizeRequest struct {
 
 func (x *AuthorizeRequest) Reset() {
 	*x = AuthorizeRequest{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[24]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2315,7 @@ func (x *AuthorizeRequest) String() string {
 func (*AuthorizeRequest) ProtoMessage() {}
 
 func (x *AuthorizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[24]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2328,7 @@ func (x *AuthorizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorizeRequest.ProtoReflect.Descriptor instead.
 func (*AuthorizeRequest) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{24}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AuthorizeRequest) GetUser() string {
@@ -2059,7 +2379,7 @@ type AuthorizeResponse struct {
 
 func (x *AuthorizeResponse) Reset() {
 	*x = AuthorizeResponse{}
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[25]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2071,7 +2391,7 @@ func (x *AuthorizeResponse) String() string {
 func (*AuthorizeResponse) ProtoMessage() {}
 
 func (x *AuthorizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_v1_admin_service_proto_msgTypes[25]
+	mi := &file_millrace_v1_admin_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2084,7 +2404,7 @@ func (x *AuthorizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthorizeResponse.ProtoReflect.Descriptor instead.
 func (*AuthorizeResponse) Descriptor() ([]byte, []int) {
-	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{25}
+	return file_millrace_v1_admin_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AuthorizeResponse) GetAllowed() bool {
@@ -2200,7 +2520,28 @@ const file_millrace_v1_admin_service_proto_rawDesc = "" +
 	"\x10history_messages\x18\x04 \x01(\rR\x0fhistoryMessages\x12:\n" +
 	"\vhistory_age\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"historyAge\x12\x18\n" +
-	"\amembers\x18\x06 \x01(\rR\amembers\"i\n" +
+	"\amembers\x18\x06 \x01(\rR\amembers\"/\n" +
+	"\x13TraceChannelRequest\x12\x18\n" +
+	"\achannel\x18\x01 \x01(\tR\achannel\"\\\n" +
+	"\x14TraceChannelResponse\x12,\n" +
+	"\x05steps\x18\x01 \x03(\v2\x16.millrace.v1.TraceStepR\x05steps\x12\x16\n" +
+	"\x06missed\x18\x02 \x01(\x04R\x06missed\"\xea\x03\n" +
+	"\tTraceStep\x12-\n" +
+	"\x05stage\x18\x01 \x01(\x0e2\x17.millrace.v1.TraceStageR\x05stage\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x125\n" +
+	"\bduration\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x18\n" +
+	"\achannel\x18\x04 \x01(\tR\achannel\x121\n" +
+	"\bposition\x18\x05 \x01(\v2\x15.millrace.v1.PositionR\bposition\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x06 \x01(\tR\tmessageId\x12\x1c\n" +
+	"\tpublisher\x18\a \x01(\tR\tpublisher\x12\x1a\n" +
+	"\bprotocol\x18\b \x01(\tR\bprotocol\x12\x18\n" +
+	"\asession\x18\t \x01(\tR\asession\x12 \n" +
+	"\vsubscribers\x18\n" +
+	" \x01(\rR\vsubscribers\x12\x1c\n" +
+	"\tduplicate\x18\v \x01(\bR\tduplicate\x12,\n" +
+	"\x05error\x18\f \x01(\v2\x16.millrace.v1.ErrorInfoR\x05error\x12\x19\n" +
+	"\btrace_id\x18\r \x01(\tR\atraceId\"i\n" +
 	"\x11DisconnectRequest\x12\x1a\n" +
 	"\asession\x18\x01 \x01(\tH\x00R\asession\x12\x14\n" +
 	"\x04user\x18\x02 \x01(\tH\x00R\x04user\x12\x18\n" +
@@ -2244,7 +2585,14 @@ const file_millrace_v1_admin_service_proto_rawDesc = "" +
 	"\fChannelOrder\x12\x1d\n" +
 	"\x19CHANNEL_ORDER_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19CHANNEL_ORDER_SUBSCRIBERS\x10\x01\x12\x16\n" +
-	"\x12CHANNEL_ORDER_RATE\x10\x02*\x97\x01\n" +
+	"\x12CHANNEL_ORDER_RATE\x10\x02*\x8b\x01\n" +
+	"\n" +
+	"TraceStage\x12\x1b\n" +
+	"\x17TRACE_STAGE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13TRACE_STAGE_REFUSED\x10\x01\x12\x16\n" +
+	"\x12TRACE_STAGE_PLACED\x10\x02\x12\x19\n" +
+	"\x15TRACE_STAGE_DELIVERED\x10\x03\x12\x14\n" +
+	"\x10TRACE_STAGE_SENT\x10\x04*\x97\x01\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ACTION_SUBSCRIBE\x10\x01\x12\x12\n" +
@@ -2252,7 +2600,7 @@ const file_millrace_v1_admin_service_proto_rawDesc = "" +
 	"\x0fACTION_PRESENCE\x10\x03\x12\x10\n" +
 	"\fACTION_WATCH\x10\x04\x12\x12\n" +
 	"\x0eACTION_HISTORY\x10\x05\x12\x10\n" +
-	"\fACTION_ADMIN\x10\x062\xad\x06\n" +
+	"\fACTION_ADMIN\x10\x062\x84\a\n" +
 	"\fAdminService\x12I\n" +
 	"\aGetNode\x12\x1b.millrace.v1.GetNodeRequest\x1a\x1c.millrace.v1.GetNodeResponse\"\x03\x90\x02\x01\x12U\n" +
 	"\fWatchSamples\x12 .millrace.v1.WatchSamplesRequest\x1a!.millrace.v1.WatchSamplesResponse0\x01\x12X\n" +
@@ -2261,7 +2609,8 @@ const file_millrace_v1_admin_service_proto_rawDesc = "" +
 	"GetSession\x12\x1e.millrace.v1.GetSessionRequest\x1a\x1f.millrace.v1.GetSessionResponse\"\x03\x90\x02\x01\x12X\n" +
 	"\fListChannels\x12 .millrace.v1.ListChannelsRequest\x1a!.millrace.v1.ListChannelsResponse\"\x03\x90\x02\x01\x12R\n" +
 	"\n" +
-	"GetChannel\x12\x1e.millrace.v1.GetChannelRequest\x1a\x1f.millrace.v1.GetChannelResponse\"\x03\x90\x02\x01\x12M\n" +
+	"GetChannel\x12\x1e.millrace.v1.GetChannelRequest\x1a\x1f.millrace.v1.GetChannelResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\fTraceChannel\x12 .millrace.v1.TraceChannelRequest\x1a!.millrace.v1.TraceChannelResponse0\x01\x12M\n" +
 	"\n" +
 	"Disconnect\x12\x1e.millrace.v1.DisconnectRequest\x1a\x1f.millrace.v1.DisconnectResponse\x12P\n" +
 	"\vUnsubscribe\x12\x1f.millrace.v1.UnsubscribeRequest\x1a .millrace.v1.UnsubscribeResponse\x12;\n" +
@@ -2283,96 +2632,108 @@ func file_millrace_v1_admin_service_proto_rawDescGZIP() []byte {
 	return file_millrace_v1_admin_service_proto_rawDescData
 }
 
-var file_millrace_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_millrace_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_millrace_v1_admin_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_millrace_v1_admin_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_millrace_v1_admin_service_proto_goTypes = []any{
 	(SessionOrder)(0),             // 0: millrace.v1.SessionOrder
 	(ChannelOrder)(0),             // 1: millrace.v1.ChannelOrder
-	(Action)(0),                   // 2: millrace.v1.Action
-	(*GetNodeRequest)(nil),        // 3: millrace.v1.GetNodeRequest
-	(*GetNodeResponse)(nil),       // 4: millrace.v1.GetNodeResponse
-	(*WatchSamplesRequest)(nil),   // 5: millrace.v1.WatchSamplesRequest
-	(*WatchSamplesResponse)(nil),  // 6: millrace.v1.WatchSamplesResponse
-	(*Sample)(nil),                // 7: millrace.v1.Sample
-	(*Session)(nil),               // 8: millrace.v1.Session
-	(*ListSessionsRequest)(nil),   // 9: millrace.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),  // 10: millrace.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),     // 11: millrace.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),    // 12: millrace.v1.GetSessionResponse
-	(*SessionSubscription)(nil),   // 13: millrace.v1.SessionSubscription
-	(*Channel)(nil),               // 14: millrace.v1.Channel
-	(*ListChannelsRequest)(nil),   // 15: millrace.v1.ListChannelsRequest
-	(*ListChannelsResponse)(nil),  // 16: millrace.v1.ListChannelsResponse
-	(*GetChannelRequest)(nil),     // 17: millrace.v1.GetChannelRequest
-	(*GetChannelResponse)(nil),    // 18: millrace.v1.GetChannelResponse
-	(*DisconnectRequest)(nil),     // 19: millrace.v1.DisconnectRequest
-	(*DisconnectResponse)(nil),    // 20: millrace.v1.DisconnectResponse
-	(*UnsubscribeRequest)(nil),    // 21: millrace.v1.UnsubscribeRequest
-	(*UnsubscribeResponse)(nil),   // 22: millrace.v1.UnsubscribeResponse
-	(*KickRequest)(nil),           // 23: millrace.v1.KickRequest
-	(*KickResponse)(nil),          // 24: millrace.v1.KickResponse
-	(*RevokeRequest)(nil),         // 25: millrace.v1.RevokeRequest
-	(*RevokeResponse)(nil),        // 26: millrace.v1.RevokeResponse
-	(*AuthorizeRequest)(nil),      // 27: millrace.v1.AuthorizeRequest
-	(*AuthorizeResponse)(nil),     // 28: millrace.v1.AuthorizeResponse
-	nil,                           // 29: millrace.v1.Sample.SessionsEntry
-	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
-	(*Position)(nil),              // 32: millrace.v1.Position
-	(*ErrorInfo)(nil),             // 33: millrace.v1.ErrorInfo
+	(TraceStage)(0),               // 2: millrace.v1.TraceStage
+	(Action)(0),                   // 3: millrace.v1.Action
+	(*GetNodeRequest)(nil),        // 4: millrace.v1.GetNodeRequest
+	(*GetNodeResponse)(nil),       // 5: millrace.v1.GetNodeResponse
+	(*WatchSamplesRequest)(nil),   // 6: millrace.v1.WatchSamplesRequest
+	(*WatchSamplesResponse)(nil),  // 7: millrace.v1.WatchSamplesResponse
+	(*Sample)(nil),                // 8: millrace.v1.Sample
+	(*Session)(nil),               // 9: millrace.v1.Session
+	(*ListSessionsRequest)(nil),   // 10: millrace.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),  // 11: millrace.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),     // 12: millrace.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),    // 13: millrace.v1.GetSessionResponse
+	(*SessionSubscription)(nil),   // 14: millrace.v1.SessionSubscription
+	(*Channel)(nil),               // 15: millrace.v1.Channel
+	(*ListChannelsRequest)(nil),   // 16: millrace.v1.ListChannelsRequest
+	(*ListChannelsResponse)(nil),  // 17: millrace.v1.ListChannelsResponse
+	(*GetChannelRequest)(nil),     // 18: millrace.v1.GetChannelRequest
+	(*GetChannelResponse)(nil),    // 19: millrace.v1.GetChannelResponse
+	(*TraceChannelRequest)(nil),   // 20: millrace.v1.TraceChannelRequest
+	(*TraceChannelResponse)(nil),  // 21: millrace.v1.TraceChannelResponse
+	(*TraceStep)(nil),             // 22: millrace.v1.TraceStep
+	(*DisconnectRequest)(nil),     // 23: millrace.v1.DisconnectRequest
+	(*DisconnectResponse)(nil),    // 24: millrace.v1.DisconnectResponse
+	(*UnsubscribeRequest)(nil),    // 25: millrace.v1.UnsubscribeRequest
+	(*UnsubscribeResponse)(nil),   // 26: millrace.v1.UnsubscribeResponse
+	(*KickRequest)(nil),           // 27: millrace.v1.KickRequest
+	(*KickResponse)(nil),          // 28: millrace.v1.KickResponse
+	(*RevokeRequest)(nil),         // 29: millrace.v1.RevokeRequest
+	(*RevokeResponse)(nil),        // 30: millrace.v1.RevokeResponse
+	(*AuthorizeRequest)(nil),      // 31: millrace.v1.AuthorizeRequest
+	(*AuthorizeResponse)(nil),     // 32: millrace.v1.AuthorizeResponse
+	nil,                           // 33: millrace.v1.Sample.SessionsEntry
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
+	(*Position)(nil),              // 36: millrace.v1.Position
+	(*ErrorInfo)(nil),             // 37: millrace.v1.ErrorInfo
 }
 var file_millrace_v1_admin_service_proto_depIdxs = []int32{
-	30, // 0: millrace.v1.GetNodeResponse.start_time:type_name -> google.protobuf.Timestamp
-	30, // 1: millrace.v1.GetNodeResponse.time:type_name -> google.protobuf.Timestamp
-	7,  // 2: millrace.v1.WatchSamplesResponse.samples:type_name -> millrace.v1.Sample
-	30, // 3: millrace.v1.Sample.time:type_name -> google.protobuf.Timestamp
-	29, // 4: millrace.v1.Sample.sessions:type_name -> millrace.v1.Sample.SessionsEntry
-	30, // 5: millrace.v1.Session.start_time:type_name -> google.protobuf.Timestamp
-	30, // 6: millrace.v1.Session.expire_time:type_name -> google.protobuf.Timestamp
+	34, // 0: millrace.v1.GetNodeResponse.start_time:type_name -> google.protobuf.Timestamp
+	34, // 1: millrace.v1.GetNodeResponse.time:type_name -> google.protobuf.Timestamp
+	8,  // 2: millrace.v1.WatchSamplesResponse.samples:type_name -> millrace.v1.Sample
+	34, // 3: millrace.v1.Sample.time:type_name -> google.protobuf.Timestamp
+	33, // 4: millrace.v1.Sample.sessions:type_name -> millrace.v1.Sample.SessionsEntry
+	34, // 5: millrace.v1.Session.start_time:type_name -> google.protobuf.Timestamp
+	34, // 6: millrace.v1.Session.expire_time:type_name -> google.protobuf.Timestamp
 	0,  // 7: millrace.v1.ListSessionsRequest.order:type_name -> millrace.v1.SessionOrder
-	8,  // 8: millrace.v1.ListSessionsResponse.sessions:type_name -> millrace.v1.Session
-	8,  // 9: millrace.v1.GetSessionResponse.session:type_name -> millrace.v1.Session
-	13, // 10: millrace.v1.GetSessionResponse.subscriptions:type_name -> millrace.v1.SessionSubscription
-	31, // 11: millrace.v1.GetSessionResponse.stalled:type_name -> google.protobuf.Duration
-	32, // 12: millrace.v1.SessionSubscription.position:type_name -> millrace.v1.Position
-	32, // 13: millrace.v1.SessionSubscription.head:type_name -> millrace.v1.Position
-	32, // 14: millrace.v1.Channel.head:type_name -> millrace.v1.Position
+	9,  // 8: millrace.v1.ListSessionsResponse.sessions:type_name -> millrace.v1.Session
+	9,  // 9: millrace.v1.GetSessionResponse.session:type_name -> millrace.v1.Session
+	14, // 10: millrace.v1.GetSessionResponse.subscriptions:type_name -> millrace.v1.SessionSubscription
+	35, // 11: millrace.v1.GetSessionResponse.stalled:type_name -> google.protobuf.Duration
+	36, // 12: millrace.v1.SessionSubscription.position:type_name -> millrace.v1.Position
+	36, // 13: millrace.v1.SessionSubscription.head:type_name -> millrace.v1.Position
+	36, // 14: millrace.v1.Channel.head:type_name -> millrace.v1.Position
 	1,  // 15: millrace.v1.ListChannelsRequest.order:type_name -> millrace.v1.ChannelOrder
-	14, // 16: millrace.v1.ListChannelsResponse.channels:type_name -> millrace.v1.Channel
-	14, // 17: millrace.v1.GetChannelResponse.channel:type_name -> millrace.v1.Channel
-	32, // 18: millrace.v1.GetChannelResponse.oldest:type_name -> millrace.v1.Position
-	31, // 19: millrace.v1.GetChannelResponse.history_age:type_name -> google.protobuf.Duration
-	31, // 20: millrace.v1.KickRequest.duration:type_name -> google.protobuf.Duration
-	31, // 21: millrace.v1.RevokeRequest.remember:type_name -> google.protobuf.Duration
-	2,  // 22: millrace.v1.AuthorizeRequest.action:type_name -> millrace.v1.Action
-	33, // 23: millrace.v1.AuthorizeResponse.error:type_name -> millrace.v1.ErrorInfo
-	3,  // 24: millrace.v1.AdminService.GetNode:input_type -> millrace.v1.GetNodeRequest
-	5,  // 25: millrace.v1.AdminService.WatchSamples:input_type -> millrace.v1.WatchSamplesRequest
-	9,  // 26: millrace.v1.AdminService.ListSessions:input_type -> millrace.v1.ListSessionsRequest
-	11, // 27: millrace.v1.AdminService.GetSession:input_type -> millrace.v1.GetSessionRequest
-	15, // 28: millrace.v1.AdminService.ListChannels:input_type -> millrace.v1.ListChannelsRequest
-	17, // 29: millrace.v1.AdminService.GetChannel:input_type -> millrace.v1.GetChannelRequest
-	19, // 30: millrace.v1.AdminService.Disconnect:input_type -> millrace.v1.DisconnectRequest
-	21, // 31: millrace.v1.AdminService.Unsubscribe:input_type -> millrace.v1.UnsubscribeRequest
-	23, // 32: millrace.v1.AdminService.Kick:input_type -> millrace.v1.KickRequest
-	25, // 33: millrace.v1.AdminService.Revoke:input_type -> millrace.v1.RevokeRequest
-	27, // 34: millrace.v1.AuthorizerService.Authorize:input_type -> millrace.v1.AuthorizeRequest
-	4,  // 35: millrace.v1.AdminService.GetNode:output_type -> millrace.v1.GetNodeResponse
-	6,  // 36: millrace.v1.AdminService.WatchSamples:output_type -> millrace.v1.WatchSamplesResponse
-	10, // 37: millrace.v1.AdminService.ListSessions:output_type -> millrace.v1.ListSessionsResponse
-	12, // 38: millrace.v1.AdminService.GetSession:output_type -> millrace.v1.GetSessionResponse
-	16, // 39: millrace.v1.AdminService.ListChannels:output_type -> millrace.v1.ListChannelsResponse
-	18, // 40: millrace.v1.AdminService.GetChannel:output_type -> millrace.v1.GetChannelResponse
-	20, // 41: millrace.v1.AdminService.Disconnect:output_type -> millrace.v1.DisconnectResponse
-	22, // 42: millrace.v1.AdminService.Unsubscribe:output_type -> millrace.v1.UnsubscribeResponse
-	24, // 43: millrace.v1.AdminService.Kick:output_type -> millrace.v1.KickResponse
-	26, // 44: millrace.v1.AdminService.Revoke:output_type -> millrace.v1.RevokeResponse
-	28, // 45: millrace.v1.AuthorizerService.Authorize:output_type -> millrace.v1.AuthorizeResponse
-	35, // [35:46] is the sub-list for method output_type
-	24, // [24:35] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	15, // 16: millrace.v1.ListChannelsResponse.channels:type_name -> millrace.v1.Channel
+	15, // 17: millrace.v1.GetChannelResponse.channel:type_name -> millrace.v1.Channel
+	36, // 18: millrace.v1.GetChannelResponse.oldest:type_name -> millrace.v1.Position
+	35, // 19: millrace.v1.GetChannelResponse.history_age:type_name -> google.protobuf.Duration
+	22, // 20: millrace.v1.TraceChannelResponse.steps:type_name -> millrace.v1.TraceStep
+	2,  // 21: millrace.v1.TraceStep.stage:type_name -> millrace.v1.TraceStage
+	34, // 22: millrace.v1.TraceStep.time:type_name -> google.protobuf.Timestamp
+	35, // 23: millrace.v1.TraceStep.duration:type_name -> google.protobuf.Duration
+	36, // 24: millrace.v1.TraceStep.position:type_name -> millrace.v1.Position
+	37, // 25: millrace.v1.TraceStep.error:type_name -> millrace.v1.ErrorInfo
+	35, // 26: millrace.v1.KickRequest.duration:type_name -> google.protobuf.Duration
+	35, // 27: millrace.v1.RevokeRequest.remember:type_name -> google.protobuf.Duration
+	3,  // 28: millrace.v1.AuthorizeRequest.action:type_name -> millrace.v1.Action
+	37, // 29: millrace.v1.AuthorizeResponse.error:type_name -> millrace.v1.ErrorInfo
+	4,  // 30: millrace.v1.AdminService.GetNode:input_type -> millrace.v1.GetNodeRequest
+	6,  // 31: millrace.v1.AdminService.WatchSamples:input_type -> millrace.v1.WatchSamplesRequest
+	10, // 32: millrace.v1.AdminService.ListSessions:input_type -> millrace.v1.ListSessionsRequest
+	12, // 33: millrace.v1.AdminService.GetSession:input_type -> millrace.v1.GetSessionRequest
+	16, // 34: millrace.v1.AdminService.ListChannels:input_type -> millrace.v1.ListChannelsRequest
+	18, // 35: millrace.v1.AdminService.GetChannel:input_type -> millrace.v1.GetChannelRequest
+	20, // 36: millrace.v1.AdminService.TraceChannel:input_type -> millrace.v1.TraceChannelRequest
+	23, // 37: millrace.v1.AdminService.Disconnect:input_type -> millrace.v1.DisconnectRequest
+	25, // 38: millrace.v1.AdminService.Unsubscribe:input_type -> millrace.v1.UnsubscribeRequest
+	27, // 39: millrace.v1.AdminService.Kick:input_type -> millrace.v1.KickRequest
+	29, // 40: millrace.v1.AdminService.Revoke:input_type -> millrace.v1.RevokeRequest
+	31, // 41: millrace.v1.AuthorizerService.Authorize:input_type -> millrace.v1.AuthorizeRequest
+	5,  // 42: millrace.v1.AdminService.GetNode:output_type -> millrace.v1.GetNodeResponse
+	7,  // 43: millrace.v1.AdminService.WatchSamples:output_type -> millrace.v1.WatchSamplesResponse
+	11, // 44: millrace.v1.AdminService.ListSessions:output_type -> millrace.v1.ListSessionsResponse
+	13, // 45: millrace.v1.AdminService.GetSession:output_type -> millrace.v1.GetSessionResponse
+	17, // 46: millrace.v1.AdminService.ListChannels:output_type -> millrace.v1.ListChannelsResponse
+	19, // 47: millrace.v1.AdminService.GetChannel:output_type -> millrace.v1.GetChannelResponse
+	21, // 48: millrace.v1.AdminService.TraceChannel:output_type -> millrace.v1.TraceChannelResponse
+	24, // 49: millrace.v1.AdminService.Disconnect:output_type -> millrace.v1.DisconnectResponse
+	26, // 50: millrace.v1.AdminService.Unsubscribe:output_type -> millrace.v1.UnsubscribeResponse
+	28, // 51: millrace.v1.AdminService.Kick:output_type -> millrace.v1.KickResponse
+	30, // 52: millrace.v1.AdminService.Revoke:output_type -> millrace.v1.RevokeResponse
+	32, // 53: millrace.v1.AuthorizerService.Authorize:output_type -> millrace.v1.AuthorizeResponse
+	42, // [42:54] is the sub-list for method output_type
+	30, // [30:42] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_admin_service_proto_init() }
@@ -2382,15 +2743,15 @@ func file_millrace_v1_admin_service_proto_init() {
 	}
 	file_millrace_v1_errors_proto_init()
 	file_millrace_v1_message_proto_init()
-	file_millrace_v1_admin_service_proto_msgTypes[16].OneofWrappers = []any{
+	file_millrace_v1_admin_service_proto_msgTypes[19].OneofWrappers = []any{
 		(*DisconnectRequest_Session)(nil),
 		(*DisconnectRequest_User)(nil),
 	}
-	file_millrace_v1_admin_service_proto_msgTypes[18].OneofWrappers = []any{
+	file_millrace_v1_admin_service_proto_msgTypes[21].OneofWrappers = []any{
 		(*UnsubscribeRequest_Session)(nil),
 		(*UnsubscribeRequest_User)(nil),
 	}
-	file_millrace_v1_admin_service_proto_msgTypes[22].OneofWrappers = []any{
+	file_millrace_v1_admin_service_proto_msgTypes[25].OneofWrappers = []any{
 		(*RevokeRequest_TokenId)(nil),
 		(*RevokeRequest_User)(nil),
 	}
@@ -2399,8 +2760,8 @@ func file_millrace_v1_admin_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_v1_admin_service_proto_rawDesc), len(file_millrace_v1_admin_service_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   27,
+			NumEnums:      4,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

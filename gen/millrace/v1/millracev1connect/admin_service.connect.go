@@ -38,6 +38,8 @@ const (
 	AdminServiceListChannelsProcedure = "/millrace.v1.AdminService/ListChannels"
 	// AdminServiceGetChannelProcedure is the procedure name of the AdminService's GetChannel RPC.
 	AdminServiceGetChannelProcedure = "/millrace.v1.AdminService/GetChannel"
+	// AdminServiceTraceChannelProcedure is the procedure name of the AdminService's TraceChannel RPC.
+	AdminServiceTraceChannelProcedure = "/millrace.v1.AdminService/TraceChannel"
 	// AdminServiceDisconnectProcedure is the procedure name of the AdminService's Disconnect RPC.
 	AdminServiceDisconnectProcedure = "/millrace.v1.AdminService/Disconnect"
 	// AdminServiceUnsubscribeProcedure is the procedure name of the AdminService's Unsubscribe RPC.
@@ -99,6 +101,13 @@ var (
 			IdempotencyLevel: connect.IdempotencyNoSideEffects,
 		}
 	})
+	adminServiceTraceChannelSpec = sync.OnceValue(func() connect.Spec {
+		return connect.Spec{
+			StreamType: connect.StreamTypeServer,
+			Schema:     v1.File_millrace_v1_admin_service_proto.Services().ByName("AdminService").Methods().ByName("TraceChannel"),
+			Procedure:  AdminServiceTraceChannelProcedure,
+		}
+	})
 	adminServiceDisconnectSpec = sync.OnceValue(func() connect.Spec {
 		return connect.Spec{
 			StreamType: connect.StreamTypeUnary,
@@ -148,6 +157,12 @@ type AdminServiceClient interface {
 	// GetChannel shows one channel, whether or not it has subscribers. Needs
 	// `inspect` on it.
 	GetChannel(context.Context, *v1.GetChannelRequest) (*v1.GetChannelResponse, error)
+	// TraceChannel tells what this node does with the messages of a channel, as it
+	// does it: who publishes them and how long it takes to place them, to how many
+	// subscriptions they are delivered, and when they are sent to each session. A
+	// response without steps comes first, and in silence. Needs `inspect` on the
+	// channel or pattern.
+	TraceChannel(context.Context, *v1.TraceChannelRequest) (AdminServiceTraceChannelClientStream, error)
 	// Disconnect ends sessions: one, or all of a user. They are told the reason
 	// DISCONNECTED and not to come back by themselves. Needs `disconnect` on `>`.
 	Disconnect(context.Context, *v1.DisconnectRequest) (*v1.DisconnectResponse, error)
@@ -191,6 +206,27 @@ func (s AdminServiceWatchSamplesClientStream) Close() error {
 	return s.stream.Close()
 }
 
+// AdminServiceTraceChannelClientStream is the client stream for the AdminService's TraceChannel
+// RPC.
+type AdminServiceTraceChannelClientStream struct {
+	stream connect.ClientStream
+}
+
+// Receive returns the next response message from the server.
+func (s AdminServiceTraceChannelClientStream) Receive() (*v1.TraceChannelResponse, error) {
+	var res v1.TraceChannelResponse
+	if err := s.stream.Receive(&res); err != nil {
+		return nil, err
+	}
+	return &res, nil
+}
+
+// Close releases the stream's resources. It is idempotent and is typically deferred to clean up a
+// stream abandoned before io.EOF.
+func (s AdminServiceTraceChannelClientStream) Close() error {
+	return s.stream.Close()
+}
+
 // AdminServiceHandler is an implementation of the millrace.v1.AdminService service.
 type AdminServiceHandler interface {
 	// GetNode describes the node, and says what the caller may do here. Needs
@@ -210,6 +246,12 @@ type AdminServiceHandler interface {
 	// GetChannel shows one channel, whether or not it has subscribers. Needs
 	// `inspect` on it.
 	GetChannel(context.Context, *v1.GetChannelRequest) (*v1.GetChannelResponse, error)
+	// TraceChannel tells what this node does with the messages of a channel, as it
+	// does it: who publishes them and how long it takes to place them, to how many
+	// subscriptions they are delivered, and when they are sent to each session. A
+	// response without steps comes first, and in silence. Needs `inspect` on the
+	// channel or pattern.
+	TraceChannel(context.Context, *v1.TraceChannelRequest, AdminServiceTraceChannelServerStream) error
 	// Disconnect ends sessions: one, or all of a user. They are told the reason
 	// DISCONNECTED and not to come back by themselves. Needs `disconnect` on `>`.
 	Disconnect(context.Context, *v1.DisconnectRequest) (*v1.DisconnectResponse, error)
@@ -237,6 +279,7 @@ func RegisterAdminServiceHandler(server *connect.Server, svc AdminServiceHandler
 		connect.Method{Spec: adminServiceGetSessionSpec(), Handler: adapter.getSession},
 		connect.Method{Spec: adminServiceListChannelsSpec(), Handler: adapter.listChannels},
 		connect.Method{Spec: adminServiceGetChannelSpec(), Handler: adapter.getChannel},
+		connect.Method{Spec: adminServiceTraceChannelSpec(), Handler: adapter.traceChannel},
 		connect.Method{Spec: adminServiceDisconnectSpec(), Handler: adapter.disconnect},
 		connect.Method{Spec: adminServiceUnsubscribeSpec(), Handler: adapter.unsubscribe},
 		connect.Method{Spec: adminServiceKickSpec(), Handler: adapter.kick},
@@ -257,6 +300,22 @@ func (s AdminServiceWatchSamplesServerStream) SendHeaders() error {
 
 // Send sends a response message to the client.
 func (s AdminServiceWatchSamplesServerStream) Send(res *v1.WatchSamplesResponse) error {
+	return s.stream.Send(res)
+}
+
+// AdminServiceTraceChannelServerStream is the server stream for the AdminService's TraceChannel
+// RPC.
+type AdminServiceTraceChannelServerStream struct {
+	stream connect.ServerStream
+}
+
+// SendHeaders flushes the response headers without a message. The first Send does this implicitly.
+func (s AdminServiceTraceChannelServerStream) SendHeaders() error {
+	return s.stream.SendHeaders()
+}
+
+// Send sends a response message to the client.
+func (s AdminServiceTraceChannelServerStream) Send(res *v1.TraceChannelResponse) error {
 	return s.stream.Send(res)
 }
 
@@ -285,6 +344,10 @@ func (UnimplementedAdminServiceHandler) ListChannels(context.Context, *v1.ListCh
 
 func (UnimplementedAdminServiceHandler) GetChannel(context.Context, *v1.GetChannelRequest) (*v1.GetChannelResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, "millrace.v1.AdminService.GetChannel is not implemented")
+}
+
+func (UnimplementedAdminServiceHandler) TraceChannel(context.Context, *v1.TraceChannelRequest, AdminServiceTraceChannelServerStream) error {
+	return connect.NewError(connect.CodeUnimplemented, "millrace.v1.AdminService.TraceChannel is not implemented")
 }
 
 func (UnimplementedAdminServiceHandler) Disconnect(context.Context, *v1.DisconnectRequest) (*v1.DisconnectResponse, error) {
@@ -353,6 +416,14 @@ func (c *adminServiceClient) GetChannel(ctx context.Context, req *v1.GetChannelR
 		return nil, err
 	}
 	return &res, nil
+}
+
+func (c *adminServiceClient) TraceChannel(ctx context.Context, req *v1.TraceChannelRequest) (AdminServiceTraceChannelClientStream, error) {
+	stream, err := c.client.CallServerStream(ctx, adminServiceTraceChannelSpec(), req)
+	if err != nil {
+		return AdminServiceTraceChannelClientStream{}, err
+	}
+	return AdminServiceTraceChannelClientStream{stream: stream}, nil
 }
 
 func (c *adminServiceClient) Disconnect(ctx context.Context, req *v1.DisconnectRequest) (*v1.DisconnectResponse, error) {
@@ -455,6 +526,14 @@ func (h adminServiceHandler) getChannel(ctx context.Context, _ connect.Spec, str
 		return err
 	}
 	return stream.Send(res)
+}
+
+func (h adminServiceHandler) traceChannel(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {
+	var req v1.TraceChannelRequest
+	if err := stream.Receive(&req); err != nil {
+		return err
+	}
+	return h.svc.TraceChannel(ctx, &req, AdminServiceTraceChannelServerStream{stream: stream})
 }
 
 func (h adminServiceHandler) disconnect(ctx context.Context, _ connect.Spec, stream connect.ServerStream) error {

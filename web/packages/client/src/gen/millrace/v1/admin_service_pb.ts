@@ -16,7 +16,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/admin_service.proto.
  */
 export const file_millrace_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch9taWxscmFjZS92MS9hZG1pbl9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSIQCg5HZXROb2RlUmVxdWVzdCLAAQoPR2V0Tm9kZVJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSDAoEbm9kZRgCIAEoCRIuCgpzdGFydF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgR0aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR1c2VyGAUgASgJEg8KB2FsbG93ZWQYBiADKAkSFQoNcGVuZGluZ19saW1pdBgHIAEoBCIlChNXYXRjaFNhbXBsZXNSZXF1ZXN0Eg4KBnJlY2VudBgBIAEoDSI8ChRXYXRjaFNhbXBsZXNSZXNwb25zZRIkCgdzYW1wbGVzGAEgAygLMhMubWlsbHJhY2UudjEuU2FtcGxlIqQCCgZTYW1wbGUSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOcHVibGlzaGVkX3JhdGUYAiABKAESFgoOZGVsaXZlcmVkX3JhdGUYAyABKAESGwoTZGVsaXZlcmVkX2J5dGVfcmF0ZRgEIAEoARIzCghzZXNzaW9ucxgFIAMoCzIhLm1pbGxyYWNlLnYxLlNhbXBsZS5TZXNzaW9uc0VudHJ5EhUKDXNsb3dfc2Vzc2lvbnMYBiABKA0SEAoIY2hhbm5lbHMYByABKA0SFAoMbWVtb3J5X2J5dGVzGAggASgEGi8KDVNlc3Npb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASLwAQoHU2Vzc2lvbhIKCgJpZBgBIAEoCRIMCgR1c2VyGAIgASgJEhAKCHByb3RvY29sGAMgASgJEgwKBHBlZXIYBCABKAkSDgoGY2xpZW50GAUgASgJEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDXN1YnNjcmlwdGlvbnMYByABKA0SFQoNcGVuZGluZ19ieXRlcxgIIAEoBBIMCgRzbG93GAkgASgIEi8KC2V4cGlyZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKoAQoTTGlzdFNlc3Npb25zUmVxdWVzdBIMCgR1c2VyGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEg8KB2NoYW5uZWwYBCABKAkSDwoHYWRkcmVzcxgFIAEoCRIQCghwcm90b2NvbBgGIAEoCRIoCgVvcmRlchgHIAEoDjIZLm1pbGxyYWNlLnYxLlNlc3Npb25PcmRlciJmChRMaXN0U2Vzc2lvbnNSZXNwb25zZRImCghzZXNzaW9ucxgBIAMoCzIULm1pbGxyYWNlLnYxLlNlc3Npb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg0KBXRvdGFsGAMgASgNIiQKEUdldFNlc3Npb25SZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAki0gEKEkdldFNlc3Npb25SZXNwb25zZRIlCgdzZXNzaW9uGAEgASgLMhQubWlsbHJhY2UudjEuU2Vzc2lvbhI3Cg1zdWJzY3JpcHRpb25zGAIgAygLMiAubWlsbHJhY2UudjEuU2Vzc2lvblN1YnNjcmlwdGlvbhIPCgdwcmVzZW50GAMgAygJEhAKCHRva2VuX2lkGAQgASgJEg0KBXNjb3BlGAUgASgJEioKB3N0YWxsZWQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24irQEKE1Nlc3Npb25TdWJzY3JpcHRpb24SDwoHY2hhbm5lbBgBIAEoCRIQCghwcmVzZW5jZRgCIAEoCBInCghwb3NpdGlvbhgDIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEiMKBGhlYWQYBCABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbhIVCg1wZW5kaW5nX2J5dGVzGAUgASgEEg4KBmJlaGluZBgGIAEoCCJ6CgdDaGFubmVsEgwKBG5hbWUYASABKAkSEwoLc3Vic2NyaWJlcnMYAiABKA0SIwoEaGVhZBgDIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhQKDG1lc3NhZ2VfcmF0ZRgEIAEoARIRCglieXRlX3JhdGUYBSABKAEidwoTTGlzdENoYW5uZWxzUmVxdWVzdBIPCgdwYXR0ZXJuGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEigKBW9yZGVyGAQgASgOMhkubWlsbHJhY2UudjEuQ2hhbm5lbE9yZGVyImYKFExpc3RDaGFubmVsc1Jlc3BvbnNlEiYKCGNoYW5uZWxzGAEgAygLMhQubWlsbHJhY2UudjEuQ2hhbm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDQoFdG90YWwYAyABKA0iJAoRR2V0Q2hhbm5lbFJlcXVlc3QSDwoHY2hhbm5lbBgBIAEoCSLLAQoSR2V0Q2hhbm5lbFJlc3BvbnNlEiUKB2NoYW5uZWwYASABKAsyFC5taWxscmFjZS52MS5DaGFubmVsEiUKBm9sZGVzdBgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEgwKBHJ1bGUYAyABKAkSGAoQaGlzdG9yeV9tZXNzYWdlcxgEIAEoDRIuCgtoaXN0b3J5X2FnZRgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIPCgdtZW1iZXJzGAYgASgNIlEKEURpc2Nvbm5lY3RSZXF1ZXN0EhEKB3Nlc3Npb24YASABKAlIABIOCgR1c2VyGAIgASgJSAASDwoHbWVzc2FnZRgDIAEoCUIICgZ0YXJnZXQiJgoSRGlzY29ubmVjdFJlc3BvbnNlEhAKCHNlc3Npb25zGAEgASgNIlIKElVuc3Vic2NyaWJlUmVxdWVzdBIRCgdzZXNzaW9uGAEgASgJSAASDgoEdXNlchgCIAEoCUgAEg8KB2NoYW5uZWwYAyABKAlCCAoGdGFyZ2V0IicKE1Vuc3Vic2NyaWJlUmVzcG9uc2USEAoIc2Vzc2lvbnMYASABKA0iWQoLS2lja1JlcXVlc3QSDAoEdXNlchgBIAEoCRIrCghkdXJhdGlvbhgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIPCgdtZXNzYWdlGAMgASgJIiAKDEtpY2tSZXNwb25zZRIQCghzZXNzaW9ucxgBIAEoDSJqCg1SZXZva2VSZXF1ZXN0EhIKCHRva2VuX2lkGAEgASgJSAASDgoEdXNlchgCIAEoCUgAEisKCHJlbWVtYmVyGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQggKBnRhcmdldCIiCg5SZXZva2VSZXNwb25zZRIQCghzZXNzaW9ucxgBIAEoDSJ3ChBBdXRob3JpemVSZXF1ZXN0EgwKBHVzZXIYASABKAkSIwoGYWN0aW9uGAIgASgOMhMubWlsbHJhY2UudjEuQWN0aW9uEg8KB2NoYW5uZWwYAyABKAkSEAoIcHJvdG9jb2wYBCABKAkSDQoFc2NvcGUYBSABKAkiSwoRQXV0aG9yaXplUmVzcG9uc2USDwoHYWxsb3dlZBgBIAEoCBIlCgVlcnJvchgCIAEoCzIWLm1pbGxyYWNlLnYxLkVycm9ySW5mbypiCgxTZXNzaW9uT3JkZXISHQoZU0VTU0lPTl9PUkRFUl9VTlNQRUNJRklFRBAAEhgKFFNFU1NJT05fT1JERVJfTkVXRVNUEAESGQoVU0VTU0lPTl9PUkRFUl9QRU5ESU5HEAIqZAoMQ2hhbm5lbE9yZGVyEh0KGUNIQU5ORUxfT1JERVJfVU5TUEVDSUZJRUQQABIdChlDSEFOTkVMX09SREVSX1NVQlNDUklCRVJTEAESFgoSQ0hBTk5FTF9PUkRFUl9SQVRFEAIqlwEKBkFjdGlvbhIWChJBQ1RJT05fVU5TUEVDSUZJRUQQABIUChBBQ1RJT05fU1VCU0NSSUJFEAESEgoOQUNUSU9OX1BVQkxJU0gQAhITCg9BQ1RJT05fUFJFU0VOQ0UQAxIQCgxBQ1RJT05fV0FUQ0gQBBISCg5BQ1RJT05fSElTVE9SWRAFEhAKDEFDVElPTl9BRE1JThAGMq0GCgxBZG1pblNlcnZpY2USSQoHR2V0Tm9kZRIbLm1pbGxyYWNlLnYxLkdldE5vZGVSZXF1ZXN0GhwubWlsbHJhY2UudjEuR2V0Tm9kZVJlc3BvbnNlIgOQAgESVQoMV2F0Y2hTYW1wbGVzEiAubWlsbHJhY2UudjEuV2F0Y2hTYW1wbGVzUmVxdWVzdBohLm1pbGxyYWNlLnYxLldhdGNoU2FtcGxlc1Jlc3BvbnNlMAESWAoMTGlzdFNlc3Npb25zEiAubWlsbHJhY2UudjEuTGlzdFNlc3Npb25zUmVxdWVzdBohLm1pbGxyYWNlLnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlIgOQAgESUgoKR2V0U2Vzc2lvbhIeLm1pbGxyYWNlLnYxLkdldFNlc3Npb25SZXF1ZXN0Gh8ubWlsbHJhY2UudjEuR2V0U2Vzc2lvblJlc3BvbnNlIgOQAgESWAoMTGlzdENoYW5uZWxzEiAubWlsbHJhY2UudjEuTGlzdENoYW5uZWxzUmVxdWVzdBohLm1pbGxyYWNlLnYxLkxpc3RDaGFubmVsc1Jlc3BvbnNlIgOQAgESUgoKR2V0Q2hhbm5lbBIeLm1pbGxyYWNlLnYxLkdldENoYW5uZWxSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuR2V0Q2hhbm5lbFJlc3BvbnNlIgOQAgESTQoKRGlzY29ubmVjdBIeLm1pbGxyYWNlLnYxLkRpc2Nvbm5lY3RSZXF1ZXN0Gh8ubWlsbHJhY2UudjEuRGlzY29ubmVjdFJlc3BvbnNlElAKC1Vuc3Vic2NyaWJlEh8ubWlsbHJhY2UudjEuVW5zdWJzY3JpYmVSZXF1ZXN0GiAubWlsbHJhY2UudjEuVW5zdWJzY3JpYmVSZXNwb25zZRI7CgRLaWNrEhgubWlsbHJhY2UudjEuS2lja1JlcXVlc3QaGS5taWxscmFjZS52MS5LaWNrUmVzcG9uc2USQQoGUmV2b2tlEhoubWlsbHJhY2UudjEuUmV2b2tlUmVxdWVzdBobLm1pbGxyYWNlLnYxLlJldm9rZVJlc3BvbnNlMmQKEUF1dGhvcml6ZXJTZXJ2aWNlEk8KCUF1dGhvcml6ZRIdLm1pbGxyYWNlLnYxLkF1dGhvcml6ZVJlcXVlc3QaHi5taWxscmFjZS52MS5BdXRob3JpemVSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_v1_errors, file_millrace_v1_message]);
+  fileDesc("Ch9taWxscmFjZS92MS9hZG1pbl9zZXJ2aWNlLnByb3RvEgttaWxscmFjZS52MSIQCg5HZXROb2RlUmVxdWVzdCLAAQoPR2V0Tm9kZVJlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSDAoEbm9kZRgCIAEoCRIuCgpzdGFydF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgR0aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR1c2VyGAUgASgJEg8KB2FsbG93ZWQYBiADKAkSFQoNcGVuZGluZ19saW1pdBgHIAEoBCIlChNXYXRjaFNhbXBsZXNSZXF1ZXN0Eg4KBnJlY2VudBgBIAEoDSI8ChRXYXRjaFNhbXBsZXNSZXNwb25zZRIkCgdzYW1wbGVzGAEgAygLMhMubWlsbHJhY2UudjEuU2FtcGxlIqQCCgZTYW1wbGUSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoOcHVibGlzaGVkX3JhdGUYAiABKAESFgoOZGVsaXZlcmVkX3JhdGUYAyABKAESGwoTZGVsaXZlcmVkX2J5dGVfcmF0ZRgEIAEoARIzCghzZXNzaW9ucxgFIAMoCzIhLm1pbGxyYWNlLnYxLlNhbXBsZS5TZXNzaW9uc0VudHJ5EhUKDXNsb3dfc2Vzc2lvbnMYBiABKA0SEAoIY2hhbm5lbHMYByABKA0SFAoMbWVtb3J5X2J5dGVzGAggASgEGi8KDVNlc3Npb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASLwAQoHU2Vzc2lvbhIKCgJpZBgBIAEoCRIMCgR1c2VyGAIgASgJEhAKCHByb3RvY29sGAMgASgJEgwKBHBlZXIYBCABKAkSDgoGY2xpZW50GAUgASgJEi4KCnN0YXJ0X3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDXN1YnNjcmlwdGlvbnMYByABKA0SFQoNcGVuZGluZ19ieXRlcxgIIAEoBBIMCgRzbG93GAkgASgIEi8KC2V4cGlyZV90aW1lGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKoAQoTTGlzdFNlc3Npb25zUmVxdWVzdBIMCgR1c2VyGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEg8KB2NoYW5uZWwYBCABKAkSDwoHYWRkcmVzcxgFIAEoCRIQCghwcm90b2NvbBgGIAEoCRIoCgVvcmRlchgHIAEoDjIZLm1pbGxyYWNlLnYxLlNlc3Npb25PcmRlciJmChRMaXN0U2Vzc2lvbnNSZXNwb25zZRImCghzZXNzaW9ucxgBIAMoCzIULm1pbGxyYWNlLnYxLlNlc3Npb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg0KBXRvdGFsGAMgASgNIiQKEUdldFNlc3Npb25SZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAki0gEKEkdldFNlc3Npb25SZXNwb25zZRIlCgdzZXNzaW9uGAEgASgLMhQubWlsbHJhY2UudjEuU2Vzc2lvbhI3Cg1zdWJzY3JpcHRpb25zGAIgAygLMiAubWlsbHJhY2UudjEuU2Vzc2lvblN1YnNjcmlwdGlvbhIPCgdwcmVzZW50GAMgAygJEhAKCHRva2VuX2lkGAQgASgJEg0KBXNjb3BlGAUgASgJEioKB3N0YWxsZWQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24irQEKE1Nlc3Npb25TdWJzY3JpcHRpb24SDwoHY2hhbm5lbBgBIAEoCRIQCghwcmVzZW5jZRgCIAEoCBInCghwb3NpdGlvbhgDIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEiMKBGhlYWQYBCABKAsyFS5taWxscmFjZS52MS5Qb3NpdGlvbhIVCg1wZW5kaW5nX2J5dGVzGAUgASgEEg4KBmJlaGluZBgGIAEoCCJ6CgdDaGFubmVsEgwKBG5hbWUYASABKAkSEwoLc3Vic2NyaWJlcnMYAiABKA0SIwoEaGVhZBgDIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhQKDG1lc3NhZ2VfcmF0ZRgEIAEoARIRCglieXRlX3JhdGUYBSABKAEidwoTTGlzdENoYW5uZWxzUmVxdWVzdBIPCgdwYXR0ZXJuGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEigKBW9yZGVyGAQgASgOMhkubWlsbHJhY2UudjEuQ2hhbm5lbE9yZGVyImYKFExpc3RDaGFubmVsc1Jlc3BvbnNlEiYKCGNoYW5uZWxzGAEgAygLMhQubWlsbHJhY2UudjEuQ2hhbm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSDQoFdG90YWwYAyABKA0iJAoRR2V0Q2hhbm5lbFJlcXVlc3QSDwoHY2hhbm5lbBgBIAEoCSLLAQoSR2V0Q2hhbm5lbFJlc3BvbnNlEiUKB2NoYW5uZWwYASABKAsyFC5taWxscmFjZS52MS5DaGFubmVsEiUKBm9sZGVzdBgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEgwKBHJ1bGUYAyABKAkSGAoQaGlzdG9yeV9tZXNzYWdlcxgEIAEoDRIuCgtoaXN0b3J5X2FnZRgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIPCgdtZW1iZXJzGAYgASgNIiYKE1RyYWNlQ2hhbm5lbFJlcXVlc3QSDwoHY2hhbm5lbBgBIAEoCSJNChRUcmFjZUNoYW5uZWxSZXNwb25zZRIlCgVzdGVwcxgBIAMoCzIWLm1pbGxyYWNlLnYxLlRyYWNlU3RlcBIOCgZtaXNzZWQYAiABKAQi7wIKCVRyYWNlU3RlcBImCgVzdGFnZRgBIAEoDjIXLm1pbGxyYWNlLnYxLlRyYWNlU3RhZ2USKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoIZHVyYXRpb24YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDwoHY2hhbm5lbBgEIAEoCRInCghwb3NpdGlvbhgFIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhIKCm1lc3NhZ2VfaWQYBiABKAkSEQoJcHVibGlzaGVyGAcgASgJEhAKCHByb3RvY29sGAggASgJEg8KB3Nlc3Npb24YCSABKAkSEwoLc3Vic2NyaWJlcnMYCiABKA0SEQoJZHVwbGljYXRlGAsgASgIEiUKBWVycm9yGAwgASgLMhYubWlsbHJhY2UudjEuRXJyb3JJbmZvEhAKCHRyYWNlX2lkGA0gASgJIlEKEURpc2Nvbm5lY3RSZXF1ZXN0EhEKB3Nlc3Npb24YASABKAlIABIOCgR1c2VyGAIgASgJSAASDwoHbWVzc2FnZRgDIAEoCUIICgZ0YXJnZXQiJgoSRGlzY29ubmVjdFJlc3BvbnNlEhAKCHNlc3Npb25zGAEgASgNIlIKElVuc3Vic2NyaWJlUmVxdWVzdBIRCgdzZXNzaW9uGAEgASgJSAASDgoEdXNlchgCIAEoCUgAEg8KB2NoYW5uZWwYAyABKAlCCAoGdGFyZ2V0IicKE1Vuc3Vic2NyaWJlUmVzcG9uc2USEAoIc2Vzc2lvbnMYASABKA0iWQoLS2lja1JlcXVlc3QSDAoEdXNlchgBIAEoCRIrCghkdXJhdGlvbhgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIPCgdtZXNzYWdlGAMgASgJIiAKDEtpY2tSZXNwb25zZRIQCghzZXNzaW9ucxgBIAEoDSJqCg1SZXZva2VSZXF1ZXN0EhIKCHRva2VuX2lkGAEgASgJSAASDgoEdXNlchgCIAEoCUgAEisKCHJlbWVtYmVyGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQggKBnRhcmdldCIiCg5SZXZva2VSZXNwb25zZRIQCghzZXNzaW9ucxgBIAEoDSJ3ChBBdXRob3JpemVSZXF1ZXN0EgwKBHVzZXIYASABKAkSIwoGYWN0aW9uGAIgASgOMhMubWlsbHJhY2UudjEuQWN0aW9uEg8KB2NoYW5uZWwYAyABKAkSEAoIcHJvdG9jb2wYBCABKAkSDQoFc2NvcGUYBSABKAkiSwoRQXV0aG9yaXplUmVzcG9uc2USDwoHYWxsb3dlZBgBIAEoCBIlCgVlcnJvchgCIAEoCzIWLm1pbGxyYWNlLnYxLkVycm9ySW5mbypiCgxTZXNzaW9uT3JkZXISHQoZU0VTU0lPTl9PUkRFUl9VTlNQRUNJRklFRBAAEhgKFFNFU1NJT05fT1JERVJfTkVXRVNUEAESGQoVU0VTU0lPTl9PUkRFUl9QRU5ESU5HEAIqZAoMQ2hhbm5lbE9yZGVyEh0KGUNIQU5ORUxfT1JERVJfVU5TUEVDSUZJRUQQABIdChlDSEFOTkVMX09SREVSX1NVQlNDUklCRVJTEAESFgoSQ0hBTk5FTF9PUkRFUl9SQVRFEAIqiwEKClRyYWNlU3RhZ2USGwoXVFJBQ0VfU1RBR0VfVU5TUEVDSUZJRUQQABIXChNUUkFDRV9TVEFHRV9SRUZVU0VEEAESFgoSVFJBQ0VfU1RBR0VfUExBQ0VEEAISGQoVVFJBQ0VfU1RBR0VfREVMSVZFUkVEEAMSFAoQVFJBQ0VfU1RBR0VfU0VOVBAEKpcBCgZBY3Rpb24SFgoSQUNUSU9OX1VOU1BFQ0lGSUVEEAASFAoQQUNUSU9OX1NVQlNDUklCRRABEhIKDkFDVElPTl9QVUJMSVNIEAISEwoPQUNUSU9OX1BSRVNFTkNFEAMSEAoMQUNUSU9OX1dBVENIEAQSEgoOQUNUSU9OX0hJU1RPUlkQBRIQCgxBQ1RJT05fQURNSU4QBjKEBwoMQWRtaW5TZXJ2aWNlEkkKB0dldE5vZGUSGy5taWxscmFjZS52MS5HZXROb2RlUmVxdWVzdBocLm1pbGxyYWNlLnYxLkdldE5vZGVSZXNwb25zZSIDkAIBElUKDFdhdGNoU2FtcGxlcxIgLm1pbGxyYWNlLnYxLldhdGNoU2FtcGxlc1JlcXVlc3QaIS5taWxscmFjZS52MS5XYXRjaFNhbXBsZXNSZXNwb25zZTABElgKDExpc3RTZXNzaW9ucxIgLm1pbGxyYWNlLnYxLkxpc3RTZXNzaW9uc1JlcXVlc3QaIS5taWxscmFjZS52MS5MaXN0U2Vzc2lvbnNSZXNwb25zZSIDkAIBElIKCkdldFNlc3Npb24SHi5taWxscmFjZS52MS5HZXRTZXNzaW9uUmVxdWVzdBofLm1pbGxyYWNlLnYxLkdldFNlc3Npb25SZXNwb25zZSIDkAIBElgKDExpc3RDaGFubmVscxIgLm1pbGxyYWNlLnYxLkxpc3RDaGFubmVsc1JlcXVlc3QaIS5taWxscmFjZS52MS5MaXN0Q2hhbm5lbHNSZXNwb25zZSIDkAIBElIKCkdldENoYW5uZWwSHi5taWxscmFjZS52MS5HZXRDaGFubmVsUmVxdWVzdBofLm1pbGxyYWNlLnYxLkdldENoYW5uZWxSZXNwb25zZSIDkAIBElUKDFRyYWNlQ2hhbm5lbBIgLm1pbGxyYWNlLnYxLlRyYWNlQ2hhbm5lbFJlcXVlc3QaIS5taWxscmFjZS52MS5UcmFjZUNoYW5uZWxSZXNwb25zZTABEk0KCkRpc2Nvbm5lY3QSHi5taWxscmFjZS52MS5EaXNjb25uZWN0UmVxdWVzdBofLm1pbGxyYWNlLnYxLkRpc2Nvbm5lY3RSZXNwb25zZRJQCgtVbnN1YnNjcmliZRIfLm1pbGxyYWNlLnYxLlVuc3Vic2NyaWJlUmVxdWVzdBogLm1pbGxyYWNlLnYxLlVuc3Vic2NyaWJlUmVzcG9uc2USOwoES2ljaxIYLm1pbGxyYWNlLnYxLktpY2tSZXF1ZXN0GhkubWlsbHJhY2UudjEuS2lja1Jlc3BvbnNlEkEKBlJldm9rZRIaLm1pbGxyYWNlLnYxLlJldm9rZVJlcXVlc3QaGy5taWxscmFjZS52MS5SZXZva2VSZXNwb25zZTJkChFBdXRob3JpemVyU2VydmljZRJPCglBdXRob3JpemUSHS5taWxscmFjZS52MS5BdXRob3JpemVSZXF1ZXN0Gh4ubWlsbHJhY2UudjEuQXV0aG9yaXplUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_v1_errors, file_millrace_v1_message]);
 
 /**
  * GetNodeRequest is empty: the node is the one that is asked.
@@ -1347,6 +1347,295 @@ export const GetChannelResponseSchema: GenMessage<GetChannelResponse, {jsonType:
   messageDesc(file_millrace_v1_admin_service, 15);
 
 /**
+ * TraceChannelRequest names what is traced.
+ *
+ * @generated from message millrace.v1.TraceChannelRequest
+ */
+export type TraceChannelRequest = Message<"millrace.v1.TraceChannelRequest"> & {
+  /**
+   * Channel or pattern.
+   *
+   * @generated from field: string channel = 1;
+   */
+  channel: string;
+};
+
+/**
+ * TraceChannelRequest names what is traced.
+ *
+ * @generated from message millrace.v1.TraceChannelRequest
+ */
+export type TraceChannelRequestJson = {
+  /**
+   * Channel or pattern.
+   *
+   * @generated from field: string channel = 1;
+   */
+  channel?: string;
+};
+
+/**
+ * Describes the message millrace.v1.TraceChannelRequest.
+ * Use `create(TraceChannelRequestSchema)` to create a new message.
+ */
+export const TraceChannelRequestSchema: GenMessage<TraceChannelRequest, {jsonType: TraceChannelRequestJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 16);
+
+/**
+ * TraceChannelResponse has the steps that were taken since the one before.
+ *
+ * @generated from message millrace.v1.TraceChannelResponse
+ */
+export type TraceChannelResponse = Message<"millrace.v1.TraceChannelResponse"> & {
+  /**
+   * The steps, in the order in which they were taken.
+   *
+   * @generated from field: repeated millrace.v1.TraceStep steps = 1;
+   */
+  steps: TraceStep[];
+
+  /**
+   * How many steps before these are not told, because there were too many for
+   * who traces to take.
+   *
+   * @generated from field: uint64 missed = 2;
+   */
+  missed: bigint;
+};
+
+/**
+ * TraceChannelResponse has the steps that were taken since the one before.
+ *
+ * @generated from message millrace.v1.TraceChannelResponse
+ */
+export type TraceChannelResponseJson = {
+  /**
+   * The steps, in the order in which they were taken.
+   *
+   * @generated from field: repeated millrace.v1.TraceStep steps = 1;
+   */
+  steps?: TraceStepJson[];
+
+  /**
+   * How many steps before these are not told, because there were too many for
+   * who traces to take.
+   *
+   * @generated from field: uint64 missed = 2;
+   */
+  missed?: string;
+};
+
+/**
+ * Describes the message millrace.v1.TraceChannelResponse.
+ * Use `create(TraceChannelResponseSchema)` to create a new message.
+ */
+export const TraceChannelResponseSchema: GenMessage<TraceChannelResponse, {jsonType: TraceChannelResponseJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 17);
+
+/**
+ * TraceStep is something that was done with a message.
+ *
+ * @generated from message millrace.v1.TraceStep
+ */
+export type TraceStep = Message<"millrace.v1.TraceStep"> & {
+  /**
+   * What.
+   *
+   * @generated from field: millrace.v1.TraceStage stage = 1;
+   */
+  stage: TraceStage;
+
+  /**
+   * When it was done.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 2;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * How long it took: to place it; or, until it was sent, from its delivery.
+   *
+   * @generated from field: google.protobuf.Duration duration = 3;
+   */
+  duration?: Duration | undefined;
+
+  /**
+   * Channel of the message.
+   *
+   * @generated from field: string channel = 4;
+   */
+  channel: string;
+
+  /**
+   * Its position; unset if it has none.
+   *
+   * @generated from field: millrace.v1.Position position = 5;
+   */
+  position?: Position | undefined;
+
+  /**
+   * Its id, if the publisher gave it one.
+   *
+   * @generated from field: string message_id = 6;
+   */
+  messageId: string;
+
+  /**
+   * User who published it, if he has a name.
+   *
+   * @generated from field: string publisher = 7;
+   */
+  publisher: string;
+
+  /**
+   * Wire that it came or went by.
+   *
+   * @generated from field: string protocol = 8;
+   */
+  protocol: string;
+
+  /**
+   * Public id of the session that it was sent to, or published in the name of.
+   *
+   * @generated from field: string session = 9;
+   */
+  session: string;
+
+  /**
+   * How many subscriptions it was delivered to, those of patterns counted.
+   *
+   * @generated from field: uint32 subscribers = 10;
+   */
+  subscribers: number;
+
+  /**
+   * Whether it had been placed before.
+   *
+   * @generated from field: bool duplicate = 11;
+   */
+  duplicate: boolean;
+
+  /**
+   * Why it was refused.
+   *
+   * @generated from field: millrace.v1.ErrorInfo error = 12;
+   */
+  error?: ErrorInfo | undefined;
+
+  /**
+   * Trace of OpenTelemetry that it is part of, in hexadecimal.
+   *
+   * @generated from field: string trace_id = 13;
+   */
+  traceId: string;
+};
+
+/**
+ * TraceStep is something that was done with a message.
+ *
+ * @generated from message millrace.v1.TraceStep
+ */
+export type TraceStepJson = {
+  /**
+   * What.
+   *
+   * @generated from field: millrace.v1.TraceStage stage = 1;
+   */
+  stage?: TraceStageJson;
+
+  /**
+   * When it was done.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 2;
+   */
+  time?: TimestampJson;
+
+  /**
+   * How long it took: to place it; or, until it was sent, from its delivery.
+   *
+   * @generated from field: google.protobuf.Duration duration = 3;
+   */
+  duration?: DurationJson;
+
+  /**
+   * Channel of the message.
+   *
+   * @generated from field: string channel = 4;
+   */
+  channel?: string;
+
+  /**
+   * Its position; unset if it has none.
+   *
+   * @generated from field: millrace.v1.Position position = 5;
+   */
+  position?: PositionJson;
+
+  /**
+   * Its id, if the publisher gave it one.
+   *
+   * @generated from field: string message_id = 6;
+   */
+  messageId?: string;
+
+  /**
+   * User who published it, if he has a name.
+   *
+   * @generated from field: string publisher = 7;
+   */
+  publisher?: string;
+
+  /**
+   * Wire that it came or went by.
+   *
+   * @generated from field: string protocol = 8;
+   */
+  protocol?: string;
+
+  /**
+   * Public id of the session that it was sent to, or published in the name of.
+   *
+   * @generated from field: string session = 9;
+   */
+  session?: string;
+
+  /**
+   * How many subscriptions it was delivered to, those of patterns counted.
+   *
+   * @generated from field: uint32 subscribers = 10;
+   */
+  subscribers?: number;
+
+  /**
+   * Whether it had been placed before.
+   *
+   * @generated from field: bool duplicate = 11;
+   */
+  duplicate?: boolean;
+
+  /**
+   * Why it was refused.
+   *
+   * @generated from field: millrace.v1.ErrorInfo error = 12;
+   */
+  error?: ErrorInfoJson;
+
+  /**
+   * Trace of OpenTelemetry that it is part of, in hexadecimal.
+   *
+   * @generated from field: string trace_id = 13;
+   */
+  traceId?: string;
+};
+
+/**
+ * Describes the message millrace.v1.TraceStep.
+ * Use `create(TraceStepSchema)` to create a new message.
+ */
+export const TraceStepSchema: GenMessage<TraceStep, {jsonType: TraceStepJson}> = /*@__PURE__*/
+  messageDesc(file_millrace_v1_admin_service, 18);
+
+/**
  * DisconnectRequest names the sessions to end.
  *
  * @generated from message millrace.v1.DisconnectRequest
@@ -1416,7 +1705,7 @@ export type DisconnectRequestJson = {
  * Use `create(DisconnectRequestSchema)` to create a new message.
  */
 export const DisconnectRequestSchema: GenMessage<DisconnectRequest, {jsonType: DisconnectRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 16);
+  messageDesc(file_millrace_v1_admin_service, 19);
 
 /**
  * DisconnectResponse tells what was done.
@@ -1451,7 +1740,7 @@ export type DisconnectResponseJson = {
  * Use `create(DisconnectResponseSchema)` to create a new message.
  */
 export const DisconnectResponseSchema: GenMessage<DisconnectResponse, {jsonType: DisconnectResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 17);
+  messageDesc(file_millrace_v1_admin_service, 20);
 
 /**
  * UnsubscribeRequest names the sessions and the channel.
@@ -1523,7 +1812,7 @@ export type UnsubscribeRequestJson = {
  * Use `create(UnsubscribeRequestSchema)` to create a new message.
  */
 export const UnsubscribeRequestSchema: GenMessage<UnsubscribeRequest, {jsonType: UnsubscribeRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 18);
+  messageDesc(file_millrace_v1_admin_service, 21);
 
 /**
  * UnsubscribeResponse tells what was done.
@@ -1558,7 +1847,7 @@ export type UnsubscribeResponseJson = {
  * Use `create(UnsubscribeResponseSchema)` to create a new message.
  */
 export const UnsubscribeResponseSchema: GenMessage<UnsubscribeResponse, {jsonType: UnsubscribeResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 19);
+  messageDesc(file_millrace_v1_admin_service, 22);
 
 /**
  * KickRequest says who is to go, and for how long.
@@ -1623,7 +1912,7 @@ export type KickRequestJson = {
  * Use `create(KickRequestSchema)` to create a new message.
  */
 export const KickRequestSchema: GenMessage<KickRequest, {jsonType: KickRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 20);
+  messageDesc(file_millrace_v1_admin_service, 23);
 
 /**
  * KickResponse tells what was done.
@@ -1658,7 +1947,7 @@ export type KickResponseJson = {
  * Use `create(KickResponseSchema)` to create a new message.
  */
 export const KickResponseSchema: GenMessage<KickResponse, {jsonType: KickResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 21);
+  messageDesc(file_millrace_v1_admin_service, 24);
 
 /**
  * RevokeRequest names the credentials that count no longer.
@@ -1734,7 +2023,7 @@ export type RevokeRequestJson = {
  * Use `create(RevokeRequestSchema)` to create a new message.
  */
 export const RevokeRequestSchema: GenMessage<RevokeRequest, {jsonType: RevokeRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 22);
+  messageDesc(file_millrace_v1_admin_service, 25);
 
 /**
  * RevokeResponse tells what was done.
@@ -1769,7 +2058,7 @@ export type RevokeResponseJson = {
  * Use `create(RevokeResponseSchema)` to create a new message.
  */
 export const RevokeResponseSchema: GenMessage<RevokeResponse, {jsonType: RevokeResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 23);
+  messageDesc(file_millrace_v1_admin_service, 26);
 
 /**
  * AuthorizeRequest asks for a decision.
@@ -1860,7 +2149,7 @@ export type AuthorizeRequestJson = {
  * Use `create(AuthorizeRequestSchema)` to create a new message.
  */
 export const AuthorizeRequestSchema: GenMessage<AuthorizeRequest, {jsonType: AuthorizeRequestJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 24);
+  messageDesc(file_millrace_v1_admin_service, 27);
 
 /**
  * AuthorizeResponse is the decision.
@@ -1909,7 +2198,7 @@ export type AuthorizeResponseJson = {
  * Use `create(AuthorizeResponseSchema)` to create a new message.
  */
 export const AuthorizeResponseSchema: GenMessage<AuthorizeResponse, {jsonType: AuthorizeResponseJson}> = /*@__PURE__*/
-  messageDesc(file_millrace_v1_admin_service, 25);
+  messageDesc(file_millrace_v1_admin_service, 28);
 
 /**
  * SessionOrder is how a list of sessions is sorted.
@@ -2010,6 +2299,71 @@ export const ChannelOrderSchema: GenEnum<ChannelOrder, ChannelOrderJson> = /*@__
   enumDesc(file_millrace_v1_admin_service, 1);
 
 /**
+ * TraceStage is what was done with a message.
+ *
+ * @generated from enum millrace.v1.TraceStage
+ */
+export const TraceStage = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: TRACE_STAGE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * This node refused to publish it.
+   *
+   * @generated from enum value: TRACE_STAGE_REFUSED = 1;
+   */
+  REFUSED: 1,
+
+  /**
+   * The engine gave it its place, or had it already; or broadcast it, if it is
+   * ephemeral. Only on the node that it was published through. What was placed may
+   * have been delivered and sent before this is told.
+   *
+   * @generated from enum value: TRACE_STAGE_PLACED = 2;
+   */
+  PLACED: 2,
+
+  /**
+   * It was handed to the subscriptions of this node that there were.
+   *
+   * @generated from enum value: TRACE_STAGE_DELIVERED = 3;
+   */
+  DELIVERED: 3,
+
+  /**
+   * It was sent to a session, as it came. What sessions read from the log later is
+   * not told, and of one message the first 100 sessions only.
+   *
+   * @generated from enum value: TRACE_STAGE_SENT = 4;
+   */
+  SENT: 4,
+} as const;
+
+/**
+ * TraceStage is what was done with a message.
+ *
+ * @generated from enum millrace.v1.TraceStage
+ */
+export type TraceStage = (typeof TraceStage)[keyof typeof TraceStage] | UnknownEnum;
+
+/**
+ * TraceStage is what was done with a message.
+ *
+ * @generated from enum millrace.v1.TraceStage
+ */
+export type TraceStageJson = "TRACE_STAGE_UNSPECIFIED" | "TRACE_STAGE_REFUSED" | "TRACE_STAGE_PLACED" | "TRACE_STAGE_DELIVERED" | "TRACE_STAGE_SENT";
+
+/**
+ * Describes the enum millrace.v1.TraceStage.
+ */
+export const TraceStageSchema: GenEnum<TraceStage, TraceStageJson> = /*@__PURE__*/
+  enumDesc(file_millrace_v1_admin_service, 2);
+
+/**
  * Action is what a grant allows.
  *
  * @generated from enum millrace.v1.Action
@@ -2083,7 +2437,7 @@ export type ActionJson = "ACTION_UNSPECIFIED" | "ACTION_SUBSCRIBE" | "ACTION_PUB
  * Describes the enum millrace.v1.Action.
  */
 export const ActionSchema: GenEnum<Action, ActionJson> = /*@__PURE__*/
-  enumDesc(file_millrace_v1_admin_service, 2);
+  enumDesc(file_millrace_v1_admin_service, 3);
 
 /**
  * AdminService shows what happens on this node, and ends what should not. Each
@@ -2157,6 +2511,20 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof GetChannelRequestSchema;
     output: typeof GetChannelResponseSchema;
+  },
+  /**
+   * TraceChannel tells what this node does with the messages of a channel, as it
+   * does it: who publishes them and how long it takes to place them, to how many
+   * subscriptions they are delivered, and when they are sent to each session. A
+   * response without steps comes first, and in silence. Needs `inspect` on the
+   * channel or pattern.
+   *
+   * @generated from rpc millrace.v1.AdminService.TraceChannel
+   */
+  traceChannel: {
+    methodKind: "server_streaming";
+    input: typeof TraceChannelRequestSchema;
+    output: typeof TraceChannelResponseSchema;
   },
   /**
    * Disconnect ends sessions: one, or all of a user. They are told the reason
