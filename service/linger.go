@@ -148,7 +148,7 @@ func memberName(session string, identity auth.Identity) string {
 // another node had keeps its id and its presence, and has a new token.
 func (s *Service) takeOver(ctx context.Context, session *Session, token string) {
 	parts := parseToken(token)
-	from := cmp.Or(s.presence.ownerOf(parts.id), parts.node)
+	from := cmp.Or(s.presence.ownerOf(parts.id, token), parts.node)
 	switch from {
 	case "":
 	case s.node:
@@ -178,12 +178,15 @@ func (s *Service) takeOverHere(session *Session, token string) {
 func (s *Service) takeOverFrom(ctx context.Context, node string, session *Session, token string) {
 	id := parseToken(token).id
 	given := s.askFor(ctx, node, session, token)
+	if ctx.Err() != nil {
+		return // the client has gone on, and may be with another node now
+	}
 	legacy := given.GetEntries()
 	if given == nil {
 		legacy = s.presence.entriesOf(node, id)
 	}
 	var present map[string]struct{}
-	claim := given.GetClaim() + 1
+	claim := max(given.GetClaim()+1, uint64(time.Now().UnixMilli())) // of two nodes that do this at once the later has it
 	for _, e := range legacy {
 		if given == nil && (!isDigestOf(e.GetTokenDigest(), token) || e.GetMember() != memberName(id, session.who())) {
 			return

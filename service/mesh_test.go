@@ -7,8 +7,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"millrace.dev/engine"
 	"millrace.dev/engine/memory"
+	nodev1 "millrace.dev/gen/millrace/node/v1"
 	"millrace.dev/service"
 )
 
@@ -16,7 +19,8 @@ import (
 // presence and calls need no shared ones.
 type mesh struct {
 	mu    sync.Mutex
-	lines map[string]*line // by node
+	lines map[string]*line        // by node
+	loses func(*nodev1.Note) bool // what does not arrive; nil for nothing
 }
 
 // line is what connects one node. It implements [engine.Bus].
@@ -118,12 +122,23 @@ func (l *line) pass(r remark) {
 		if other == l || l.cut || other.cut || r.to != "" && r.to != name {
 			continue
 		}
+		if l.mesh.loses != nil && l.mesh.loses(noteOf(r.data)) {
+			continue
+		}
 		other.inbox = append(other.inbox, r.data)
 		select {
 		case other.ring <- struct{}{}:
 		default:
 		}
 	}
+}
+
+func noteOf(data []byte) *nodev1.Note {
+	note := &nodev1.Note{}
+	if err := proto.Unmarshal(data, note); err != nil {
+		panic(err) // nodes say nothing else
+	}
+	return note
 }
 
 // IsUp implements [engine.Bus].

@@ -33,9 +33,11 @@ type nodes struct {
 
 const (
 	callTimeout = 2 * time.Second
-	// settleFor is how long a new node waits for others to say what they have;
-	// settleQuiet is a silence after which it believes that they have.
+	// settleFor is how long a new node waits at most for others to say what they
+	// have, and settleLeast at least; settleQuiet is a silence after which it says
+	// again that it is there.
 	settleFor   = 3 * time.Second
+	settleLeast = time.Second
 	settleQuiet = 150 * time.Millisecond
 	lookEvery   = 500 * time.Millisecond
 )
@@ -58,27 +60,36 @@ func (s *Service) join(running context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.tell(told{"", &nodev1.Note{From: n.name, Life: s.presence.life, Note: &nodev1.Note_Hello{Hello: &nodev1.Hello{}}}})
 	s.stopped.Go(func() { n.talk(running) })
 	n.settle(running, heard)
 	return nil
 }
 
-// settle waits until the others have said what they have.
+// settle says that this node has come, and waits until the others have said what
+// they have. What they say may be lost, or late, so a short silence proves nothing.
 func (n *nodes) settle(ctx context.Context, heard <-chan struct{}) {
 	end := time.NewTimer(settleFor)
 	defer end.Stop()
+	for began := time.Now(); ; {
+		n.tell(n.presence.hello())
+		n.tell(n.presence.askForMissing()...)
+		if !isQuiet(ctx, heard, end.C) || n.presence.isSettled() && time.Since(began) > settleLeast {
+			return
+		}
+	}
+}
+
+// isQuiet waits until nothing was heard for a while; false if there is no time for it.
+func isQuiet(ctx context.Context, heard <-chan struct{}, end <-chan time.Time) bool {
 	for {
 		select {
 		case <-heard:
 		case <-time.After(settleQuiet):
-			if n.presence.isSettled() {
-				return
-			}
-		case <-end.C:
-			return
+			return true
+		case <-end:
+			return false
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }
@@ -102,6 +113,7 @@ func (n *nodes) talk(ctx context.Context) {
 		case <-look.C:
 			now := time.Now()
 			n.presence.look(!n.bus.IsUp() || now.Sub(last) > pause)
+			n.tell(n.presence.askForMissing()...)
 			last = now
 		case <-ctx.Done():
 			return
@@ -154,7 +166,7 @@ func (s *Service) hear(ctx context.Context, data []byte) {
 		for _, id := range result.superseded {
 			s.supersede(id)
 		}
-		if note.GetHello() != nil {
+		if result.greeted {
 			s.tellRevocations(note.GetFrom())
 		}
 	}

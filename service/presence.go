@@ -78,7 +78,7 @@ type member struct {
 type entrant struct {
 	member  string // who it is
 	session string // its public id
-	claim   uint64 // how often other nodes have taken it over
+	claim   uint64 // rises each time that another node takes it over
 	digest  []byte // of the tokens that it can be taken over with
 }
 

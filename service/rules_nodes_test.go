@@ -338,8 +338,9 @@ func TestN8OperatorsSeeAndEndTheSessionsOfAllNodes(t *testing.T) {
 			}
 		}
 		// A node that comes later knows as well.
+		token := nodes[0].token("user3")
 		late, _ := m.start(t, keeping(0))
-		stolen := late.dial(tabs[3].node.token("user3"), &millracev1.SubscribeRequest{})
+		stolen := late.dial(token, &millracev1.SubscribeRequest{})
 		synctest.Wait()
 		stolen.ends("UNAUTHENTICATED")
 		_, err = late.admin.ListSessions(as(t.Context(), late.token("amy", auth.Grant{Pattern: ">", Actions: []auth.Action{auth.Subscribe}})), &millracev1.ListSessionsRequest{})

@@ -22,7 +22,7 @@ type Session struct {
 	// Set once.
 	id, token string
 	prior     string // token that it was taken over from another node with
-	claim     uint64 // how often nodes have taken it over from others
+	claim     uint64 // rises each time that another node takes it over
 	service   *Service
 	protocol  string
 	scope     string

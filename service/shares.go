@@ -14,7 +14,8 @@ import (
 // their changes and tells them to the others, which have a copy:
 //
 //   - A change is applied if it is the next one. If one is missing, the owner is
-//     asked for all it has, and what came meanwhile follows on that.
+//     asked for all it has, and what came meanwhile follows on that. Of an owner
+//     that does not answer, others are asked.
 //   - A node that says nothing for a lease is dead. Its entries stay a while, for
 //     those who come back elsewhere, then they leave. The share then is over: what
 //     its owner says later of it is refused, until it begins another one.
@@ -28,6 +29,8 @@ const (
 	deadLinger = 5 * time.Second
 	// flushInterval is how long changes wait for others to go with.
 	flushInterval = 10 * time.Millisecond
+	// askEvery is how often a node is asked for the same.
+	askEvery = time.Second
 	// pause is a time without a tick after which this node was not running.
 	pause = 2 * time.Second
 	// fenceFor is how long it is remembered what was given up or taken over.
@@ -61,16 +64,24 @@ type fence struct {
 
 // peer is another node, as this one knows it. All is guarded by presence.mu.
 type peer struct {
-	node   string
-	life   int64     // of its share
-	number uint64    // of the change that was applied last
-	whole  bool      // all up to that is here
-	heard  time.Time // when it last said something
-	asked  time.Time // when it was last asked for its share
-	bye    bool      // it has said that it goes
-	over   bool      // its share was given up
-	held   []*nodev1.Changes
-	parts  []*nodev1.Entry // of a share that is coming
+	node    string
+	life    int64     // of its share
+	number  uint64    // of the change that was applied last
+	whole   bool      // all up to that is here
+	greeted bool      // it has said hello, and was told all
+	heard   time.Time // when it last said something
+	asked   time.Time // when it was last asked for its share
+	bye     bool      // it has said that it goes
+	over    bool      // its share was given up
+	held    []*nodev1.Changes
+	coming  map[string]*parts // of its share, by who says it
+}
+
+// parts are those of a share that have come so far.
+type parts struct {
+	number  uint64
+	next    uint32
+	entries []*nodev1.Entry
 }
 
 // told is something to say to a node, or to all.
@@ -83,6 +94,7 @@ type told struct {
 type news struct {
 	replies    []told
 	superseded []string // own sessions that another node has taken over
+	greeted    bool     // a node has come that is to be told what there is
 }
 
 func (n *news) reply(to string, note *nodev1.Note) { n.replies = append(n.replies, told{to, note}) }
@@ -140,7 +152,7 @@ func (p *presence) hear(n *nodev1.Note) (result news) {
 		return result
 	}
 	if s := n.GetShare(); s.GetOf() != "" {
-		p.hearOf(s, &result)
+		p.hearOf(n.GetFrom(), s, &result)
 		return result
 	}
 	x := p.peer(n.GetFrom(), n.GetLife())
@@ -151,16 +163,16 @@ func (p *presence) hear(n *nodev1.Note) (result news) {
 	x.heard = time.Now()
 	switch what := n.GetNote().(type) {
 	case *nodev1.Note_Hello:
-		x.whole = true // it has nothing yet
-		result.replies = append(p.wholeShare(p.node, x.node), p.silentShares(x.node)...)
+		p.hearHello(x, &result)
 	case *nodev1.Note_Beat:
 		p.hearBeat(x, what.Beat, &result)
 	case *nodev1.Note_Changes:
 		p.hearChanges(x, what.Changes, &result)
 	case *nodev1.Note_Ask:
-		result.replies = p.wholeShare(p.node, x.node)
+		result.replies = p.answerAsk(what.Ask.GetOf(), x.node)
 	case *nodev1.Note_Share:
-		p.hearShare(x, what.Share, &result)
+		p.hearOthers(what.Share.GetOthers())
+		p.hearShare(x, x.node, what.Share, &result)
 	case *nodev1.Note_Fenced:
 		result.replies = p.beginLife(what.Fenced.GetLife())
 	}
@@ -180,22 +192,74 @@ func (p *presence) peer(node string, life int64) *peer {
 	return x
 }
 
+// hearHello tells a node that starts what there is: once all, and then that this
+// node is there, from which it knows whether it has all.
+func (p *presence) hearHello(x *peer, result *news) {
+	if x.greeted {
+		result.reply(x.node, p.beatNote(false))
+		return
+	}
+	x.whole, x.greeted, result.greeted = true, true, true // it has nothing yet
+	result.replies = append(p.wholeShare(p.node, x.node), p.silentShares(x.node)...)
+}
+
 // hearBeat notes that a node is there, and finds out whether something of it was
 // missed.
 func (p *presence) hearBeat(x *peer, beat *nodev1.Beat, result *news) {
 	x.bye = beat.GetBye()
-	if !x.bye && (!x.whole || beat.GetNumber() > x.number) {
+	if !x.whole || beat.GetNumber() > x.number {
 		p.ask(x, result)
 	}
 }
 
-// ask has a node say all it has; one that was asked just now has not forgotten.
+// ask has a node say all it has, or others that of a node that goes; who was asked
+// just now has not forgotten.
 func (p *presence) ask(x *peer, result *news) {
-	if time.Since(x.asked) < time.Second && !x.asked.IsZero() {
+	if time.Since(x.asked) < askEvery && !x.asked.IsZero() {
 		return
 	}
-	x.asked, x.parts = time.Now(), nil
+	x.asked = time.Now()
+	if x.bye {
+		result.reply("", p.note(&nodev1.Note{Note: &nodev1.Note_Ask{Ask: &nodev1.Ask{Of: x.node}}}))
+		return
+	}
 	result.reply(x.node, p.note(&nodev1.Note{Note: &nodev1.Note_Ask{Ask: &nodev1.Ask{}}}))
+}
+
+// answerAsk is the share that a node has asked for, if it is here.
+func (p *presence) answerAsk(of, to string) []told {
+	if of == "" || of == p.node {
+		return p.wholeShare(p.node, to)
+	}
+	if x := p.peers[of]; x != nil && x.whole && !x.over {
+		return p.wholeShare(of, to)
+	}
+	return nil
+}
+
+// hearOthers learns which nodes there are, from one that knows them: what they have
+// is still to come.
+func (p *presence) hearOthers(others []*nodev1.Peer) {
+	for _, other := range others {
+		if other.GetNode() == p.node || p.peers[other.GetNode()] != nil {
+			continue
+		}
+		p.peer(other.GetNode(), other.GetLife()).heard = time.Now().Add(-other.GetSilent().AsDuration())
+	}
+}
+
+// askForMissing asks all for the shares that have not come.
+func (p *presence) askForMissing() (asks []told) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, x := range p.peers {
+		if x.whole || x.over || time.Since(x.asked) < askEvery && !x.asked.IsZero() {
+			continue
+		}
+		x.asked = time.Now()
+		asks = append(asks, told{"", p.note(&nodev1.Note{Note: &nodev1.Note_Ask{Ask: &nodev1.Ask{Of: x.node}}})})
+	}
+	return asks
 }
 
 func (p *presence) hearChanges(x *peer, changes *nodev1.Changes, result *news) {
@@ -212,19 +276,15 @@ func (p *presence) hearChanges(x *peer, changes *nodev1.Changes, result *news) {
 	}
 }
 
-// hearShare takes a part of a share. With the last one the copy is what it says.
-func (p *presence) hearShare(x *peer, s *nodev1.Share, result *news) {
-	x.parts = append(x.parts, s.GetEntries()...)
-	if s.GetMore() {
+// hearShare takes a part of a share from a node. With the last one the copy is what
+// they say.
+func (p *presence) hearShare(x *peer, from string, s *nodev1.Share, result *news) {
+	entries, isLast := x.gather(from, s)
+	if !isLast || x.whole && s.GetNumber() < x.number { // what came meanwhile is newer
 		return
 	}
-	parts := x.parts
-	x.parts = nil
-	if x.whole && s.GetNumber() < x.number {
-		return // what came meanwhile is newer
-	}
 	stays := share{}
-	for _, e := range parts {
+	for _, e := range entries {
 		stays.put(e.GetChannel(), entrant{session: e.GetSession(), member: e.GetMember()})
 		p.apply(x.node, e, result)
 	}
@@ -239,17 +299,43 @@ func (p *presence) hearShare(x *peer, s *nodev1.Share, result *news) {
 	}
 }
 
+// gather puts the parts of a share together that a node says. If one is missing,
+// what comes after it is of no use.
+func (x *peer) gather(from string, s *nodev1.Share) (entries []*nodev1.Entry, isLast bool) {
+	if x.coming == nil {
+		x.coming = map[string]*parts{}
+	}
+	if s.GetPart() == 0 {
+		x.coming[from] = &parts{number: s.GetNumber()}
+	}
+	c := x.coming[from]
+	if c == nil || c.number != s.GetNumber() || c.next != s.GetPart() {
+		delete(x.coming, from)
+		return nil, false
+	}
+	c.next++
+	c.entries = append(c.entries, s.GetEntries()...)
+	if s.GetMore() {
+		return nil, false
+	}
+	delete(x.coming, from)
+	return c.entries, true
+}
+
 // hearOf takes, from another node, the share of one that says nothing itself.
-func (p *presence) hearOf(s *nodev1.Share, result *news) {
+func (p *presence) hearOf(from string, s *nodev1.Share, result *news) {
+	if s.GetOf() == p.node {
+		return
+	}
 	x := p.peer(s.GetOf(), s.GetLife())
-	if s.GetOf() == p.node || x.over || x.life > s.GetLife() || x.whole && x.number >= s.GetNumber() {
+	if x.over || x.life > s.GetLife() || x.whole && x.number >= s.GetNumber() {
 		return
 	}
 	if x.heard.IsZero() {
 		x.heard = time.Now().Add(-s.GetSilent().AsDuration())
 	}
-	x.bye = s.GetBye()
-	p.hearShare(x, s, result)
+	x.bye = x.bye || s.GetBye()
+	p.hearShare(x, from, s, result)
 }
 
 // apply takes one entry of another node.
@@ -307,17 +393,29 @@ func (p *presence) wholeShare(node, to string) (parts []told) {
 	for session := range p.shares[node] {
 		entries = append(entries, p.entries(node, session)...)
 	}
-	last := &nodev1.Share{Number: p.number}
-	if x := p.peers[node]; x != nil {
-		last = &nodev1.Share{Of: node, Life: x.life, Number: x.number, Silent: durationpb.New(time.Since(x.heard)), Bye: x.bye}
+	for part := uint32(0); ; part++ {
+		n := min(len(entries), shareEntries)
+		s := &nodev1.Share{Number: p.number, Part: part, Entries: entries[:n], More: n < len(entries)}
+		if x := p.peers[node]; x != nil {
+			s.Of, s.Life, s.Number, s.Silent, s.Bye = node, x.life, x.number, durationpb.New(time.Since(x.heard)), x.bye
+		} else if !s.GetMore() {
+			s.Others = p.others()
+		}
+		parts = append(parts, told{to, p.note(&nodev1.Note{Note: &nodev1.Note_Share{Share: s}})})
+		if entries = entries[n:]; len(entries) == 0 {
+			return parts
+		}
 	}
-	for len(entries) > shareEntries {
-		part := &nodev1.Share{Of: last.GetOf(), Life: last.GetLife(), Number: last.GetNumber(), Silent: last.GetSilent(), Bye: last.GetBye(), More: true, Entries: entries[:shareEntries]}
-		parts = append(parts, told{to, p.note(&nodev1.Note{Note: &nodev1.Note_Share{Share: part}})})
-		entries = entries[shareEntries:]
+}
+
+// others are the nodes that this one knows.
+func (p *presence) others() (others []*nodev1.Peer) {
+	for node, x := range p.peers {
+		if !x.over {
+			others = append(others, &nodev1.Peer{Node: node, Life: x.life, Silent: durationpb.New(time.Since(x.heard))})
+		}
 	}
-	last.Entries = entries
-	return append(parts, told{to, p.note(&nodev1.Note{Note: &nodev1.Note_Share{Share: last}})})
+	return others
 }
 
 // silentShares are those of nodes that do not answer themselves.
@@ -369,11 +467,23 @@ func (p *presence) look(wasDeaf bool) {
 	}
 }
 
+// hello says that this node has come.
+func (p *presence) hello() told {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return told{"", p.note(&nodev1.Note{Note: &nodev1.Note_Hello{Hello: &nodev1.Hello{}}})}
+}
+
 // beat says that this node is there, or that it goes.
 func (p *presence) beat(bye bool) told {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return told{"", p.note(&nodev1.Note{Note: &nodev1.Note_Beat{Beat: &nodev1.Beat{Number: p.number - uint64(len(p.outbox)), Bye: bye}}})}
+	return told{"", p.beatNote(bye)}
+}
+
+// beatNote is beat, called under mu.
+func (p *presence) beatNote(bye bool) *nodev1.Note {
+	return p.note(&nodev1.Note{Note: &nodev1.Note_Beat{Beat: &nodev1.Beat{Number: p.number - uint64(len(p.outbox)), Bye: bye}}})
 }
 
 // isSettled reports whether all that is known to be said has been heard.
@@ -381,7 +491,7 @@ func (p *presence) isSettled() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, x := range p.peers {
-		if !x.whole && !x.over && !x.bye {
+		if !x.whole && !x.over {
 			return false
 		}
 	}
@@ -412,13 +522,15 @@ func (p *presence) wasHeard(node string, of time.Duration) bool {
 	return x != nil && !x.over && !x.bye && time.Since(x.heard) < of
 }
 
-// ownerOf is the node that has a session, as far as presence knows.
-func (p *presence) ownerOf(session string) string {
+// ownerOf is the node that has the session of a token, as far as presence knows.
+func (p *presence) ownerOf(session, token string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for node, entries := range p.shares {
-		if entries[session] != nil {
-			return node
+		for name, user := range entries[session] {
+			if isDigestOf(p.sets[name].members[user].sessions[session].digest, token) {
+				return node
+			}
 		}
 	}
 	return ""

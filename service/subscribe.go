@@ -130,6 +130,7 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 	s.takeOver(ctx, session, request.GetSessionToken())
 	session.notices = []*Frame{session.ready()}
 	if err := s.register(session); err != nil {
+		session.part(err) // what it has taken over
 		return nil, err
 	}
 	s.began(ctx, session)

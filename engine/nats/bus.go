@@ -30,7 +30,9 @@ func (b bus) Join(node string, hear func([]byte)) error {
 		for {
 			select {
 			case m := <-talk:
-				hear(m.Data)
+				if !b.isEcho(m) {
+					hear(m.Data)
+				}
 			case <-b.stop:
 				return
 			}
@@ -44,8 +46,19 @@ func (b bus) Tell(node string, data []byte) error {
 	if node == "" {
 		node = allNodes
 	}
-	return b.conn.Publish(b.options.Prefix+nodeSpace+node, data)
+	return b.say(nodeSpace+node, data)
 }
+
+// say publishes something that this node is not to hear itself. A connection does
+// not get what it has sent; but one that moves to another server gets there what was
+// still on its way from the last one. So all that a node says has its voice, in the
+// place of a subject for answers, which is the cheapest one.
+func (e *nats) say(subject string, data []byte) error {
+	return e.conn.PublishRequest(e.options.Prefix+subject, e.voice, data)
+}
+
+// isEcho reports whether this node has said something itself.
+func (e *nats) isEcho(m *client.Msg) bool { return m.Reply == e.voice }
 
 // IsUp implements [engine.Bus].
 func (b bus) IsUp() bool { return b.conn.IsConnected() }

@@ -56,8 +56,8 @@ const muteFor = 5 * time.Second
 // isFinal reports whether it is of no use to ask again.
 func isFinal(err error) bool {
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
-		if api.ErrorCode == codeNoStore {
-			return false // a server that has just deleted a stream may fail to make the next one's files
+		if api.ErrorCode == codeNoStore || api.ErrorCode == codeNoPeers {
+			return false // a server that has just deleted a stream, or a cluster that has not seen all its servers yet
 		}
 		return api.Code != 503 || api.ErrorCode == jetstream.JSErrCodeJetStreamNotEnabledForAccount || api.ErrorCode == jetstream.JSErrCodeJetStreamNotEnabled
 	}

@@ -102,7 +102,9 @@ func (e *nats) nudge(sequence uint64) {
 // receive takes a message of the tail, or a broadcast.
 func (e *nats) receive(m *client.Msg) {
 	if channel, isCast := strings.CutPrefix(m.Subject, e.options.Prefix+castSpace); isCast {
-		e.receiveCast(channel, m.Data)
+		if !e.isEcho(m) {
+			e.receiveCast(channel, m.Data)
+		}
 		return
 	}
 	one, err := fromHeader(m)

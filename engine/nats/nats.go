@@ -18,6 +18,7 @@ package nats
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -97,6 +98,7 @@ type nats struct {
 	epoch      string // of the stream: what all epochs begin with
 	maxMessage int
 	seed       maphash.Seed
+	voice      string          // of what this node says to others
 	alive      context.Context //nolint:containedctx // the engine's life, for what outlives a call
 	die        context.CancelFunc
 
@@ -152,6 +154,7 @@ func open(ctx context.Context, options Options, deliver engine.Deliver) (*nats, 
 		deliver: deliver,
 		log:     options.Log,
 		seed:    maphash.MakeSeed(),
+		voice:   rand.Text(),
 
 		tail:        make(chan *client.Msg, tailBuffer),
 		nudges:      make(chan uint64, 1),
@@ -290,7 +293,7 @@ func (e *nats) Broadcast(_ context.Context, m *engine.Message) error {
 	if e.isClosed() {
 		return engine.ErrClosed
 	}
-	if err := e.conn.Publish(e.options.Prefix+castSpace+encode(m.Channel), encodeMessage(m)); err != nil {
+	if err := e.say(castSpace+encode(m.Channel), encodeMessage(m)); err != nil {
 		return unavailable("broadcast", err)
 	}
 	e.deliver(m)

@@ -56,6 +56,7 @@ const (
 	codeNotClustered  = 10074
 	codeNoStream      = 10059
 	codeNoStore       = 10049
+	codeNoPeers       = 10005
 )
 
 // ask calls the JetStream API.

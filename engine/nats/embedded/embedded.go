@@ -148,6 +148,9 @@ type owner struct {
 	err     error
 }
 
+// Bus implements [engine.Engine]: no other node can be on the server.
+func (o *owner) Bus() engine.Bus { return nil }
+
 // Close closes the engine, then the server.
 func (o *owner) Close() error {
 	o.closing.Do(func() { o.err = errors.Join(o.Engine.Close(), o.server.Close()) })

@@ -252,7 +252,7 @@ func (*Note_Answer) isNote_Note() {}
 
 func (*Note_Revocations) isNote_Note() {}
 
-// Hello is said once, by a node that starts.
+// Hello is said by a node that starts, until it knows what others have.
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -399,9 +399,11 @@ func (x *Changes) GetEntries() []*Entry {
 	return nil
 }
 
-// Ask asks for the share of the node that hears it.
+// Ask asks for a share.
 type Ask struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Node whose share it is; empty for that of the node that hears it.
+	Of            string `protobuf:"bytes,1,opt,name=of,proto3" json:"of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -436,6 +438,13 @@ func (*Ask) Descriptor() ([]byte, []int) {
 	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{4}
 }
 
+func (x *Ask) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
 // Entry is one session's presence in one channel.
 type Entry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -445,7 +454,7 @@ type Entry struct {
 	Member string `protobuf:"bytes,2,opt,name=member,proto3" json:"member,omitempty"`
 	// Public id of the session.
 	Session string `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
-	// How often the session was taken over by another node.
+	// Rises each time that another node takes the session over.
 	Claim uint64 `protobuf:"varint,4,opt,name=claim,proto3" json:"claim,omitempty"`
 	// The session is not present any more.
 	Left bool `protobuf:"varint,5,opt,name=left,proto3" json:"left,omitempty"`
@@ -570,7 +579,11 @@ type Share struct {
 	// How long that node has said nothing.
 	Silent *durationpb.Duration `protobuf:"bytes,6,opt,name=silent,proto3" json:"silent,omitempty"`
 	// That node has said that it goes.
-	Bye           bool `protobuf:"varint,7,opt,name=bye,proto3" json:"bye,omitempty"`
+	Bye bool `protobuf:"varint,7,opt,name=bye,proto3" json:"bye,omitempty"`
+	// Number of this part, from 0 on.
+	Part uint32 `protobuf:"varint,8,opt,name=part,proto3" json:"part,omitempty"`
+	// Other nodes that the sender knows of; with the last part of its own share.
+	Others        []*Peer `protobuf:"bytes,9,rep,name=others,proto3" json:"others,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -654,6 +667,84 @@ func (x *Share) GetBye() bool {
 	return false
 }
 
+func (x *Share) GetPart() uint32 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+func (x *Share) GetOthers() []*Peer {
+	if x != nil {
+		return x.Others
+	}
+	return nil
+}
+
+// Peer is a node as another one knows it.
+type Peer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Life of its share.
+	Life int64 `protobuf:"varint,2,opt,name=life,proto3" json:"life,omitempty"`
+	// How long it has said nothing.
+	Silent        *durationpb.Duration `protobuf:"bytes,3,opt,name=silent,proto3" json:"silent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Peer) Reset() {
+	*x = Peer{}
+	mi := &file_millrace_node_v1_node_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Peer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Peer) ProtoMessage() {}
+
+func (x *Peer) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_node_v1_node_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Peer.ProtoReflect.Descriptor instead.
+func (*Peer) Descriptor() ([]byte, []int) {
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Peer) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Peer) GetLife() int64 {
+	if x != nil {
+		return x.Life
+	}
+	return 0
+}
+
+func (x *Peer) GetSilent() *durationpb.Duration {
+	if x != nil {
+		return x.Silent
+	}
+	return nil
+}
+
 // Fenced answers a node whose share was given up.
 type Fenced struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -665,7 +756,7 @@ type Fenced struct {
 
 func (x *Fenced) Reset() {
 	*x = Fenced{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[7]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -677,7 +768,7 @@ func (x *Fenced) String() string {
 func (*Fenced) ProtoMessage() {}
 
 func (x *Fenced) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[7]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -690,7 +781,7 @@ func (x *Fenced) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fenced.ProtoReflect.Descriptor instead.
 func (*Fenced) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{7}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Fenced) GetLife() int64 {
@@ -720,7 +811,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[8]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +823,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[8]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +836,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{8}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Call) GetId() uint64 {
@@ -841,7 +932,7 @@ type Who struct {
 
 func (x *Who) Reset() {
 	*x = Who{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[9]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +944,7 @@ func (x *Who) String() string {
 func (*Who) ProtoMessage() {}
 
 func (x *Who) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[9]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +957,7 @@ func (x *Who) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Who.ProtoReflect.Descriptor instead.
 func (*Who) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{9}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Who) GetToken() string {
@@ -889,7 +980,7 @@ type Redeem struct {
 
 func (x *Redeem) Reset() {
 	*x = Redeem{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[10]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +992,7 @@ func (x *Redeem) String() string {
 func (*Redeem) ProtoMessage() {}
 
 func (x *Redeem) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[10]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +1005,7 @@ func (x *Redeem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redeem.ProtoReflect.Descriptor instead.
 func (*Redeem) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{10}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Redeem) GetTicket() string {
@@ -944,7 +1035,7 @@ type TakeOver struct {
 
 func (x *TakeOver) Reset() {
 	*x = TakeOver{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[11]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -956,7 +1047,7 @@ func (x *TakeOver) String() string {
 func (*TakeOver) ProtoMessage() {}
 
 func (x *TakeOver) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[11]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,7 +1060,7 @@ func (x *TakeOver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TakeOver.ProtoReflect.Descriptor instead.
 func (*TakeOver) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{11}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TakeOver) GetToken() string {
@@ -1001,7 +1092,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[12]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1013,7 +1104,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[12]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1026,7 +1117,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Run) GetProcedure() string {
@@ -1067,7 +1158,7 @@ type Caller struct {
 
 func (x *Caller) Reset() {
 	*x = Caller{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[13]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1079,7 +1170,7 @@ func (x *Caller) String() string {
 func (*Caller) ProtoMessage() {}
 
 func (x *Caller) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[13]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1092,7 +1183,7 @@ func (x *Caller) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Caller.ProtoReflect.Descriptor instead.
 func (*Caller) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Caller) GetIdentity() []byte {
@@ -1143,7 +1234,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[14]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1246,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[14]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1259,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Answer) GetId() uint64 {
@@ -1258,7 +1349,7 @@ type Legacy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where it is present.
 	Entries []*Entry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
-	// How often the session was taken over so far.
+	// Claim of the session so far.
 	Claim         uint64 `protobuf:"varint,2,opt,name=claim,proto3" json:"claim,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1266,7 +1357,7 @@ type Legacy struct {
 
 func (x *Legacy) Reset() {
 	*x = Legacy{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[15]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1278,7 +1369,7 @@ func (x *Legacy) String() string {
 func (*Legacy) ProtoMessage() {}
 
 func (x *Legacy) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[15]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1291,7 +1382,7 @@ func (x *Legacy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Legacy.ProtoReflect.Descriptor instead.
 func (*Legacy) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Legacy) GetEntries() []*Entry {
@@ -1319,7 +1410,7 @@ type Revocations struct {
 
 func (x *Revocations) Reset() {
 	*x = Revocations{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[16]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1422,7 @@ func (x *Revocations) String() string {
 func (*Revocations) ProtoMessage() {}
 
 func (x *Revocations) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[16]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1435,7 @@ func (x *Revocations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocations.ProtoReflect.Descriptor instead.
 func (*Revocations) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Revocations) GetRevocations() []*Revocation {
@@ -1371,7 +1462,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[17]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1383,7 +1474,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[17]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1396,7 +1487,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Revocation) GetTokenId() string {
@@ -1452,8 +1543,9 @@ const file_millrace_node_v1_node_proto_rawDesc = "" +
 	"\x03bye\x18\x02 \x01(\bR\x03bye\"R\n" +
 	"\aChanges\x12\x14\n" +
 	"\x05first\x18\x01 \x01(\x04R\x05first\x121\n" +
-	"\aentries\x18\x02 \x03(\v2\x17.millrace.node.v1.EntryR\aentries\"\x05\n" +
-	"\x03Ask\"\x9b\x02\n" +
+	"\aentries\x18\x02 \x03(\v2\x17.millrace.node.v1.EntryR\aentries\"\x15\n" +
+	"\x03Ask\x12\x0e\n" +
+	"\x02of\x18\x01 \x01(\tR\x02of\"\x9b\x02\n" +
 	"\x05Entry\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x16\n" +
 	"\x06member\x18\x02 \x01(\tR\x06member\x12\x18\n" +
@@ -1464,7 +1556,7 @@ const file_millrace_node_v1_node_proto_rawDesc = "" +
 	"\x05order\x18\a \x01(\x04R\x05order\x129\n" +
 	"\n" +
 	"enter_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tenterTime\x12!\n" +
-	"\ftoken_digest\x18\t \x01(\fR\vtokenDigest\"\xcf\x01\n" +
+	"\ftoken_digest\x18\t \x01(\fR\vtokenDigest\"\x93\x02\n" +
 	"\x05Share\x12\x0e\n" +
 	"\x02of\x18\x01 \x01(\tR\x02of\x12\x12\n" +
 	"\x04life\x18\x02 \x01(\x03R\x04life\x12\x16\n" +
@@ -1472,7 +1564,13 @@ const file_millrace_node_v1_node_proto_rawDesc = "" +
 	"\aentries\x18\x04 \x03(\v2\x17.millrace.node.v1.EntryR\aentries\x12\x12\n" +
 	"\x04more\x18\x05 \x01(\bR\x04more\x121\n" +
 	"\x06silent\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06silent\x12\x10\n" +
-	"\x03bye\x18\a \x01(\bR\x03bye\"\x1c\n" +
+	"\x03bye\x18\a \x01(\bR\x03bye\x12\x12\n" +
+	"\x04part\x18\b \x01(\rR\x04part\x12.\n" +
+	"\x06others\x18\t \x03(\v2\x16.millrace.node.v1.PeerR\x06others\"a\n" +
+	"\x04Peer\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04life\x18\x02 \x01(\x03R\x04life\x121\n" +
+	"\x06silent\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06silent\"\x1c\n" +
 	"\x06Fenced\x12\x12\n" +
 	"\x04life\x18\x01 \x01(\x03R\x04life\"\xe3\x01\n" +
 	"\x04Call\x12\x0e\n" +
@@ -1531,7 +1629,7 @@ func file_millrace_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_millrace_node_v1_node_proto_rawDescData
 }
 
-var file_millrace_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_millrace_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_millrace_node_v1_node_proto_goTypes = []any{
 	(*Note)(nil),                  // 0: millrace.node.v1.Note
 	(*Hello)(nil),                 // 1: millrace.node.v1.Hello
@@ -1540,21 +1638,22 @@ var file_millrace_node_v1_node_proto_goTypes = []any{
 	(*Ask)(nil),                   // 4: millrace.node.v1.Ask
 	(*Entry)(nil),                 // 5: millrace.node.v1.Entry
 	(*Share)(nil),                 // 6: millrace.node.v1.Share
-	(*Fenced)(nil),                // 7: millrace.node.v1.Fenced
-	(*Call)(nil),                  // 8: millrace.node.v1.Call
-	(*Who)(nil),                   // 9: millrace.node.v1.Who
-	(*Redeem)(nil),                // 10: millrace.node.v1.Redeem
-	(*TakeOver)(nil),              // 11: millrace.node.v1.TakeOver
-	(*Run)(nil),                   // 12: millrace.node.v1.Run
-	(*Caller)(nil),                // 13: millrace.node.v1.Caller
-	(*Answer)(nil),                // 14: millrace.node.v1.Answer
-	(*Legacy)(nil),                // 15: millrace.node.v1.Legacy
-	(*Revocations)(nil),           // 16: millrace.node.v1.Revocations
-	(*Revocation)(nil),            // 17: millrace.node.v1.Revocation
-	(*v1.Payload)(nil),            // 18: millrace.v1.Payload
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
-	(*v1.ErrorInfo)(nil),          // 21: millrace.v1.ErrorInfo
+	(*Peer)(nil),                  // 7: millrace.node.v1.Peer
+	(*Fenced)(nil),                // 8: millrace.node.v1.Fenced
+	(*Call)(nil),                  // 9: millrace.node.v1.Call
+	(*Who)(nil),                   // 10: millrace.node.v1.Who
+	(*Redeem)(nil),                // 11: millrace.node.v1.Redeem
+	(*TakeOver)(nil),              // 12: millrace.node.v1.TakeOver
+	(*Run)(nil),                   // 13: millrace.node.v1.Run
+	(*Caller)(nil),                // 14: millrace.node.v1.Caller
+	(*Answer)(nil),                // 15: millrace.node.v1.Answer
+	(*Legacy)(nil),                // 16: millrace.node.v1.Legacy
+	(*Revocations)(nil),           // 17: millrace.node.v1.Revocations
+	(*Revocation)(nil),            // 18: millrace.node.v1.Revocation
+	(*v1.Payload)(nil),            // 19: millrace.v1.Payload
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
+	(*v1.ErrorInfo)(nil),          // 22: millrace.v1.ErrorInfo
 }
 var file_millrace_node_v1_node_proto_depIdxs = []int32{
 	1,  // 0: millrace.node.v1.Note.hello:type_name -> millrace.node.v1.Hello
@@ -1562,32 +1661,34 @@ var file_millrace_node_v1_node_proto_depIdxs = []int32{
 	3,  // 2: millrace.node.v1.Note.changes:type_name -> millrace.node.v1.Changes
 	4,  // 3: millrace.node.v1.Note.ask:type_name -> millrace.node.v1.Ask
 	6,  // 4: millrace.node.v1.Note.share:type_name -> millrace.node.v1.Share
-	7,  // 5: millrace.node.v1.Note.fenced:type_name -> millrace.node.v1.Fenced
-	8,  // 6: millrace.node.v1.Note.call:type_name -> millrace.node.v1.Call
-	14, // 7: millrace.node.v1.Note.answer:type_name -> millrace.node.v1.Answer
-	16, // 8: millrace.node.v1.Note.revocations:type_name -> millrace.node.v1.Revocations
+	8,  // 5: millrace.node.v1.Note.fenced:type_name -> millrace.node.v1.Fenced
+	9,  // 6: millrace.node.v1.Note.call:type_name -> millrace.node.v1.Call
+	15, // 7: millrace.node.v1.Note.answer:type_name -> millrace.node.v1.Answer
+	17, // 8: millrace.node.v1.Note.revocations:type_name -> millrace.node.v1.Revocations
 	5,  // 9: millrace.node.v1.Changes.entries:type_name -> millrace.node.v1.Entry
-	18, // 10: millrace.node.v1.Entry.data:type_name -> millrace.v1.Payload
-	19, // 11: millrace.node.v1.Entry.enter_time:type_name -> google.protobuf.Timestamp
+	19, // 10: millrace.node.v1.Entry.data:type_name -> millrace.v1.Payload
+	20, // 11: millrace.node.v1.Entry.enter_time:type_name -> google.protobuf.Timestamp
 	5,  // 12: millrace.node.v1.Share.entries:type_name -> millrace.node.v1.Entry
-	20, // 13: millrace.node.v1.Share.silent:type_name -> google.protobuf.Duration
-	9,  // 14: millrace.node.v1.Call.who:type_name -> millrace.node.v1.Who
-	10, // 15: millrace.node.v1.Call.redeem:type_name -> millrace.node.v1.Redeem
-	11, // 16: millrace.node.v1.Call.take_over:type_name -> millrace.node.v1.TakeOver
-	12, // 17: millrace.node.v1.Call.run:type_name -> millrace.node.v1.Run
-	13, // 18: millrace.node.v1.Run.caller:type_name -> millrace.node.v1.Caller
-	21, // 19: millrace.node.v1.Answer.error:type_name -> millrace.v1.ErrorInfo
-	13, // 20: millrace.node.v1.Answer.caller:type_name -> millrace.node.v1.Caller
-	15, // 21: millrace.node.v1.Answer.legacy:type_name -> millrace.node.v1.Legacy
-	5,  // 22: millrace.node.v1.Legacy.entries:type_name -> millrace.node.v1.Entry
-	17, // 23: millrace.node.v1.Revocations.revocations:type_name -> millrace.node.v1.Revocation
-	19, // 24: millrace.node.v1.Revocation.at:type_name -> google.protobuf.Timestamp
-	19, // 25: millrace.node.v1.Revocation.until:type_name -> google.protobuf.Timestamp
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	21, // 13: millrace.node.v1.Share.silent:type_name -> google.protobuf.Duration
+	7,  // 14: millrace.node.v1.Share.others:type_name -> millrace.node.v1.Peer
+	21, // 15: millrace.node.v1.Peer.silent:type_name -> google.protobuf.Duration
+	10, // 16: millrace.node.v1.Call.who:type_name -> millrace.node.v1.Who
+	11, // 17: millrace.node.v1.Call.redeem:type_name -> millrace.node.v1.Redeem
+	12, // 18: millrace.node.v1.Call.take_over:type_name -> millrace.node.v1.TakeOver
+	13, // 19: millrace.node.v1.Call.run:type_name -> millrace.node.v1.Run
+	14, // 20: millrace.node.v1.Run.caller:type_name -> millrace.node.v1.Caller
+	22, // 21: millrace.node.v1.Answer.error:type_name -> millrace.v1.ErrorInfo
+	14, // 22: millrace.node.v1.Answer.caller:type_name -> millrace.node.v1.Caller
+	16, // 23: millrace.node.v1.Answer.legacy:type_name -> millrace.node.v1.Legacy
+	5,  // 24: millrace.node.v1.Legacy.entries:type_name -> millrace.node.v1.Entry
+	18, // 25: millrace.node.v1.Revocations.revocations:type_name -> millrace.node.v1.Revocation
+	20, // 26: millrace.node.v1.Revocation.at:type_name -> google.protobuf.Timestamp
+	20, // 27: millrace.node.v1.Revocation.until:type_name -> google.protobuf.Timestamp
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_millrace_node_v1_node_proto_init() }
@@ -1606,13 +1707,13 @@ func file_millrace_node_v1_node_proto_init() {
 		(*Note_Answer)(nil),
 		(*Note_Revocations)(nil),
 	}
-	file_millrace_node_v1_node_proto_msgTypes[8].OneofWrappers = []any{
+	file_millrace_node_v1_node_proto_msgTypes[9].OneofWrappers = []any{
 		(*Call_Who)(nil),
 		(*Call_Redeem)(nil),
 		(*Call_TakeOver)(nil),
 		(*Call_Run)(nil),
 	}
-	file_millrace_node_v1_node_proto_msgTypes[14].OneofWrappers = []any{
+	file_millrace_node_v1_node_proto_msgTypes[15].OneofWrappers = []any{
 		(*Answer_Error)(nil),
 		(*Answer_Caller)(nil),
 		(*Answer_Legacy)(nil),
@@ -1624,7 +1725,7 @@ func file_millrace_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_node_v1_node_proto_rawDesc), len(file_millrace_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
