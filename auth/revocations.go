@@ -88,19 +88,3 @@ func (r *Revocations) Check(id Identity) error {
 	}
 	return nil
 }
-
-// All are those that must still be remembered.
-func (r *Revocations) All() []Revocation {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	var all []Revocation
-	now := time.Now()
-	for _, some := range []map[string]Revocation{r.tokens, r.users} {
-		for _, revocation := range some {
-			if now.Before(revocation.Until) {
-				all = append(all, revocation)
-			}
-		}
-	}
-	return all
-}

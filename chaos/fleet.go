@@ -41,6 +41,8 @@ func (p *process) signal(s syscall.Signal) error {
 	return p.cmd.Process.Signal(s)
 }
 
+func (p *process) url() string { return "http://" + p.address }
+
 // end ends the process with a signal and waits for it.
 func (p *process) end(s syscall.Signal) {
 	p.mu.Lock()

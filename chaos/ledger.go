@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 )
@@ -36,6 +38,44 @@ func newLedger() *ledger {
 
 func (l *ledger) faultf(rule, format string, args ...any) {
 	l.faults = append(l.faults, time.Now().Format(time.TimeOnly)+" "+rule+": "+fmt.Sprintf(format, args...))
+}
+
+// notef is faultf for who does not hold mu.
+func (l *ledger) notef(rule, format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faultf(rule, format, args...)
+}
+
+// verdict shows the first rules that were broken, and is an error if some were.
+func (l *ledger) verdict() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range l.faults[:min(len(l.faults), 20)] {
+		fmt.Fprintln(os.Stderr, " ", f)
+	}
+	if len(l.faults) > 0 {
+		return fmt.Errorf("%d rules were broken", len(l.faults))
+	}
+	return nil
+}
+
+// await waits until nothing is wrong, and notes as a breach of a rule what still is
+// when it may not be any more.
+func (l *ledger) await(ctx context.Context, rule, what string, within time.Duration, wrong func() string) {
+	began := time.Now()
+	for {
+		text := wrong()
+		if text == "" {
+			fmt.Fprintf(os.Stderr, "%s after %s\n", what, time.Since(began).Round(time.Millisecond))
+			return
+		}
+		if time.Since(began) > within || ctx.Err() != nil {
+			l.notef(rule, "not so after %s: %s: %s", within, what, text)
+			return
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
 }
 
 // published notes an acknowledgement, and how long it took.

@@ -4,11 +4,13 @@
 // reorder, silent gap, ghost or false leave.
 //
 //	chaos --for 60s --seed 1        faults, one after the other
+//	chaos --crowd 5000              what becomes of the members of a node that is killed, frozen, restarted
 //	chaos --for 0 --listen :8080    no faults: a cluster to try, until interrupted
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -31,6 +33,7 @@ func main() {
 	flag.IntVar(&o.members, "members", 40, "sessions that are present")
 	flag.DurationVar(&o.every, "every", 25*time.Millisecond, "how often each channel is published to")
 	flag.StringVar(&o.only, "only", "", "let only faults happen whose name has this text")
+	flag.IntVar(&o.crowd, "crowd", 0, "instead: have so many members on one node, and kill, freeze and restart it")
 	flag.StringVar(&o.report, "report", "", "file to add the report to")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -48,6 +51,7 @@ type options struct {
 	bin, listen       string
 	report, only      string
 	channels, members int
+	crowd             int
 }
 
 func run(ctx context.Context, o options) (err error) {
@@ -80,6 +84,9 @@ func run(ctx context.Context, o options) (err error) {
 		}
 		<-ctx.Done()
 		return nil
+	}
+	if o.crowd > 0 {
+		return ghosts(ctx, f, o.crowd)
 	}
 	r := &trial{options: o, fleet: f, ledger: newLedger()}
 	r.run(ctx)
@@ -115,27 +122,17 @@ func (t *trial) run(ctx context.Context) {
 		publishing.Go(func() { publish(publishCtx, url, channel, t.every, t.ledger) })
 	}
 	leavers, stayers, cutOff := t.present(ctx, url, &reading)
-	t.watcher = &watcher{ledger: t.ledger, members: map[string]bool{}}
+	t.watcher = newWatcher(t.ledger, lobby)
 	reading.Go(func() { t.watcher.watch(ctx, url) })
 	t.trouble(ctx)
 	stopPublishing()
 	publishing.Wait()
-	t.await(ctx, "every reader has all", func() string { return t.ledger.behind() })
-	t.await(ctx, "all members are there", func() string {
-		if _, missing := t.watcher.ghosts(append(leavers, stayers...)); len(missing) > 0 {
-			return fmt.Sprint(len(missing), " members are missing: ", missing)
-		}
-		return ""
-	})
+	t.ledger.await(ctx, "D-3", "every reader has all", settleFor, t.ledger.behind)
+	t.ledger.await(ctx, "P-12", "all members are there", settleFor, func() string { return t.watcher.missing(append(leavers, stayers...)) })
 	// Those who are cut off now linger for 15 s, and then are gone.
 	t.watcher.allow(leavers)
 	cutOff()
-	t.await(ctx, "those who left are gone", func() string {
-		if ghosts, _ := t.watcher.ghosts(nil); len(ghosts) > 0 {
-			return fmt.Sprint(len(ghosts), " ghosts: ", ghosts)
-		}
-		return ""
-	})
+	t.ledger.await(ctx, "P-3", "those who left are gone", settleFor, func() string { return t.watcher.present(leavers) })
 	t.ledger.check()
 }
 
@@ -144,7 +141,7 @@ func (t *trial) present(ctx context.Context, url string, running *sync.WaitGroup
 	leaving, cutOff := context.WithCancel(ctx)
 	var entered sync.WaitGroup
 	for i := range t.members {
-		m := &member{ledger: t.ledger}
+		m := &member{ledger: t.ledger, room: lobby, patience: quiet}
 		until := ctx
 		if i%2 == 0 {
 			until, leavers = leaving, append(leavers, m)
@@ -178,26 +175,6 @@ func (t *trial) trouble(ctx context.Context) {
 	}
 }
 
-// await waits until nothing is wrong, and notes what still is when it may not be
-// any more.
-func (t *trial) await(ctx context.Context, what string, wrong func() string) {
-	began := time.Now()
-	for {
-		text := wrong()
-		if text == "" {
-			fmt.Fprintf(os.Stderr, "%s after %s\n", what, time.Since(began).Round(time.Millisecond))
-			return
-		}
-		if time.Since(began) > settleFor || ctx.Err() != nil {
-			t.ledger.mu.Lock()
-			t.ledger.faultf("D-3", "not so after %s: %s: %s", settleFor, what, text)
-			t.ledger.mu.Unlock()
-			return
-		}
-		pause(ctx, 20*time.Millisecond)
-	}
-}
-
 // conclude reports, and fails if a rule was broken.
 func (t *trial) conclude() error {
 	n := t.ledger.numbers
@@ -210,19 +187,7 @@ func (t *trial) conclude() error {
 		t.seed, t.long, len(t.happens), n.Acked, n.Delivered, len(t.ledger.readers), n.Resumes, n.Retries, t.members,
 		n.LongestPublish.Round(time.Millisecond), n.LongestDelay.Round(time.Millisecond), len(t.ledger.faults))
 	fmt.Fprint(os.Stderr, text)
-	for i, f := range t.ledger.faults {
-		if i == 20 {
-			break
-		}
-		fmt.Fprintln(os.Stderr, " ", f)
-	}
-	if err := t.write(text, counts); err != nil {
-		return err
-	}
-	if len(t.ledger.faults) > 0 {
-		return fmt.Errorf("%d rules were broken", len(t.ledger.faults))
-	}
-	return nil
+	return errors.Join(t.ledger.verdict(), t.write(text, counts))
 }
 
 // write adds the report to a file.

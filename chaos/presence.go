@@ -14,12 +14,25 @@ import (
 
 const lobby = "chaos.lobby"
 
-// member is a session that is present, over all its connections.
+// member is a session that is present in a room, over all its connections.
 type member struct {
-	ledger *ledger
+	ledger   *ledger
+	room     string
+	patience time.Duration // how long a connection may be silent
 
+	at  string // where it is connected with
+	cut func() // ends that
+
+	mu    sync.Mutex
 	token string // of the session
 	id    string // public: its name in presence, since it has no user
+}
+
+// known is the session's token and id.
+func (m *member) known() (token, id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.token, m.id
 }
 
 // stay keeps a member present until ctx ends; then its connection is cut.
@@ -28,8 +41,8 @@ func (m *member) stay(ctx context.Context, url string, entered func()) {
 	defer hangUp()
 	for ctx.Err() == nil {
 		once, cancel := context.WithCancel(ctx)
-		silence := time.AfterFunc(quiet, cancel)
-		_ = m.connect(once, client, entered, func() { silence.Reset(quiet) }) // it comes back, whatever it was
+		silence := time.AfterFunc(m.patience, cancel)
+		_ = m.connect(once, client, entered, func() { silence.Reset(m.patience) }) // it comes back, whatever it was
 		silence.Stop()
 		cancel()
 		select {
@@ -40,7 +53,8 @@ func (m *member) stay(ctx context.Context, url string, entered func()) {
 }
 
 func (m *member) connect(ctx context.Context, client millracev1connect.RealtimeServiceClient, entered, alive func()) error {
-	stream, err := client.Subscribe(ctx, &millracev1.SubscribeRequest{SessionToken: m.token, HeartbeatInterval: durationpb.New(time.Second)})
+	token, id := m.known()
+	stream, err := client.Subscribe(ctx, &millracev1.SubscribeRequest{SessionToken: token, HeartbeatInterval: durationpb.New(time.Second)})
 	if err != nil {
 		return err
 	}
@@ -55,26 +69,40 @@ func (m *member) connect(ctx context.Context, client millracev1connect.RealtimeS
 		if ready == nil {
 			continue
 		}
-		if m.id != "" && m.id != ready.GetSession() {
-			m.ledger.mu.Lock()
-			m.ledger.faultf("P-3", "%s was not taken over, and is %s", m.id, ready.GetSession())
-			m.ledger.mu.Unlock()
+		if id != "" && id != ready.GetSession() {
+			m.ledger.notef("P-3", "%s was not taken over, and is %s", id, ready.GetSession())
 		}
+		m.mu.Lock()
 		m.token, m.id = ready.GetSessionToken(), ready.GetSession()
-		if _, err := client.EnterPresence(ctx, &millracev1.EnterPresenceRequest{SessionToken: m.token, Channel: lobby}); err != nil {
+		m.mu.Unlock()
+		if _, err := client.EnterPresence(ctx, &millracev1.EnterPresenceRequest{SessionToken: ready.GetSessionToken(), Channel: m.room}); err != nil {
 			return err
 		}
 		entered()
 	}
 }
 
+// leave says that the member leaves, where it is connected with.
+func (m *member) leave(ctx context.Context) error {
+	client, hangUp := newClient(m.at)
+	defer hangUp()
+	token, _ := m.known()
+	_, err := client.LeavePresence(ctx, &millracev1.LeavePresenceRequest{SessionToken: token, Channel: m.room})
+	return err
+}
+
 // watcher sees who is present, over all its connections.
 type watcher struct {
 	ledger *ledger
+	rooms  []string
 
 	mu      sync.Mutex
-	members map[string]bool
-	may     map[string]bool // who may leave; nil while nobody may
+	members map[string]string // the room of each
+	may     map[string]bool   // who may leave
+}
+
+func newWatcher(l *ledger, rooms ...string) *watcher {
+	return &watcher{ledger: l, rooms: rooms, members: map[string]string{}}
 }
 
 func (w *watcher) watch(ctx context.Context, url string) {
@@ -94,7 +122,7 @@ func (w *watcher) watch(ctx context.Context, url string) {
 }
 
 func (w *watcher) connect(ctx context.Context, client millracev1connect.RealtimeServiceClient, alive func()) error {
-	stream, err := client.WatchPresence(ctx, &millracev1.WatchPresenceRequest{Channels: []string{lobby}})
+	stream, err := client.WatchPresence(ctx, &millracev1.WatchPresenceRequest{Channels: w.rooms})
 	if err != nil {
 		return err
 	}
@@ -110,42 +138,44 @@ func (w *watcher) connect(ctx context.Context, client millracev1connect.Realtime
 			for _, m := range s.GetMembers() {
 				now[m.GetUser()] = true
 			}
-			w.becomes(now)
+			w.becomes(s.GetChannel(), now)
 		}
 		if c := item.GetChanges(); c != nil {
-			w.changes(c.GetChanges())
+			w.changes(c.GetChannel(), c.GetChanges())
 		}
 	}
 }
 
-// becomes takes a snapshot: who is not in it has left.
-func (w *watcher) becomes(now map[string]bool) {
+// becomes takes a snapshot of a room: who is not in it has left.
+func (w *watcher) becomes(room string, now map[string]bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for name := range w.members {
-		if !now[name] {
+	for name, in := range w.members {
+		if in == room && !now[name] {
 			w.left(name, "is not in a snapshot")
 		}
 	}
-	w.members = now
+	for name := range now {
+		w.members[name] = room
+	}
 }
 
-func (w *watcher) changes(changes []*millracev1.PresenceChange) {
+func (w *watcher) changes(room string, changes []*millracev1.PresenceChange) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, change := range changes {
 		name := change.GetMember().GetUser()
 		if change.GetAction() == millracev1.PresenceAction_PRESENCE_ACTION_LEAVE {
 			w.left(name, "has left")
-			delete(w.members, name)
 			continue
 		}
-		w.members[name] = true
+		w.members[name] = room
 	}
 }
 
 // left is called under mu.
 func (w *watcher) left(name, how string) {
+	delete(w.members, name)
 	w.ledger.mu.Lock()
 	defer w.ledger.mu.Unlock()
 	if w.may[name] {
@@ -155,30 +185,42 @@ func (w *watcher) left(name, how string) {
 	w.ledger.faultf("P-12", "%s %s, and was never away for long", name, how)
 }
 
-// allow lets members leave.
+// allow lets members leave, and nobody else.
 func (w *watcher) allow(members []*member) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.may = map[string]bool{}
 	for _, m := range members {
-		w.may[m.id] = true
+		_, id := m.known()
+		w.may[id] = true
 	}
 }
 
-// ghosts are members that may leave and are still there, and missing are those
-// that stay and are not.
-func (w *watcher) ghosts(stay []*member) (ghosts, missing []string) {
+// present says which of some members are there.
+func (w *watcher) present(of []*member) string { return some(w.among(of, true)) }
+
+// missing says which of some members are not there.
+func (w *watcher) missing(of []*member) string { return some(w.absent(of)) }
+
+func (w *watcher) absent(of []*member) []string { return w.among(of, false) }
+
+// among names those of some members who are there, or who are not.
+func (w *watcher) among(of []*member, there bool) (names []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for name := range w.members {
-		if w.may[name] {
-			ghosts = append(ghosts, name)
+	for _, m := range of {
+		_, id := m.known()
+		if _, is := w.members[id]; is == there {
+			names = append(names, id)
 		}
 	}
-	for _, m := range stay {
-		if !w.members[m.id] {
-			missing = append(missing, fmt.Sprintf("%q", m.id))
-		}
+	return names
+}
+
+// some says how many there are, and the first of them.
+func some(names []string) string {
+	if len(names) == 0 {
+		return ""
 	}
-	return ghosts, missing
+	return fmt.Sprintf("%d: %q", len(names), names[:min(len(names), 5)])
 }

@@ -19,7 +19,7 @@ const tryFor = 5 * time.Second
 
 // newClient is a client with connections of its own.
 func newClient(url string) (client millracev1connect.RealtimeServiceClient, hangUp func()) {
-	transport := &http.Transport{}
+	transport := &http.Transport{IdleConnTimeout: time.Second} // there may be thousands
 	conn := connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: transport}, url))
 	return millracev1connect.NewRealtimeServiceClient(conn), transport.CloseIdleConnections
 }

@@ -106,8 +106,9 @@ func (a *admin) Kick(ctx context.Context, request *millracev1.KickRequest) (*mil
 	if err != nil {
 		return nil, err
 	}
-	if !a.kicked.add(user, time.Now().Add(duration)) { // before the sessions end, so that none comes back
-		return nil, refuse(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "user", "user: too many are kept out already")
+	until := time.Now().Add(duration)
+	if err := a.kicked.add(user, until); err != nil { // before the sessions end, so that none comes back
+		return nil, err
 	}
 	sessions, err := a.target("", user)
 	if err != nil {
@@ -116,6 +117,9 @@ func (a *admin) Kick(ctx context.Context, request *millracev1.KickRequest) (*mil
 	a.dismiss(sessions, cmp.Or(request.GetMessage(), "disconnected by an administrator"))
 	a.forgetLost("", user)
 	a.record(ctx, "Kick", len(sessions), "user", user, "duration", duration, "message", request.GetMessage())
+	if err := a.keepKick(ctx, user, until); err != nil {
+		return nil, err
+	}
 	return &millracev1.KickResponse{Sessions: uint32(len(sessions))}, nil
 }
 
@@ -145,11 +149,14 @@ func (a *admin) Revoke(ctx context.Context, request *millracev1.RevokeRequest) (
 		return nil, err
 	}
 	now := time.Now()
-	sessions, err := a.revokeHere(auth.Revocation{
-		TokenID: request.GetTokenId(), User: request.GetUser(), At: now, Until: now.Add(remember),
-	})
-	if err == nil {
-		a.record(ctx, "Revoke", sessions, "token", request.GetTokenId(), "user", request.GetUser(), "remember", remember)
+	revocation := auth.Revocation{TokenID: request.GetTokenId(), User: request.GetUser(), At: now, Until: now.Add(remember)}
+	sessions, err := a.revokeHere(revocation)
+	if err != nil {
+		return nil, err
 	}
-	return &millracev1.RevokeResponse{Sessions: uint32(sessions)}, err
+	a.record(ctx, "Revoke", sessions, "token", request.GetTokenId(), "user", request.GetUser(), "remember", remember)
+	if err := a.keepRevocation(ctx, revocation); err != nil {
+		return nil, err
+	}
+	return &millracev1.RevokeResponse{Sessions: uint32(sessions)}, nil
 }

@@ -185,17 +185,8 @@ func (s *Service) redeem(ctx context.Context, ticket, origin string) (auth.Ident
 	return c.identity, err
 }
 
-// Revoke makes credentials worthless on all nodes, and ends the sessions that have
-// them. It returns how many those of this node were.
-func (s *Service) Revoke(revocation auth.Revocation) (sessions int, err error) {
-	sessions, err = s.revokeHere(revocation)
-	if err == nil {
-		s.tellRevocations("", revocation)
-	}
-	return sessions, err
-}
-
-// revokeHere is Revoke for this node alone.
+// revokeHere makes credentials worthless on this node, and ends the sessions that
+// have them.
 func (s *Service) revokeHere(revocation auth.Revocation) (sessions int, err error) {
 	if err := s.revoked.Add(revocation); err != nil {
 		return 0, refuse(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "", "%s", err)

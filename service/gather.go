@@ -3,6 +3,7 @@ package service
 import (
 	"cmp"
 	"context"
+	"errors"
 	"sync"
 
 	"connectrpc.com/connect/v2"
@@ -124,10 +125,23 @@ func cutPage[T any](entries []T, place func(T) string, size uint32, more string)
 	return items, next, err
 }
 
+type afterKey struct{} // for the afterwards of a call that all nodes run
+
+// afterwards is what the node that was called does once all nodes have run the call.
+type afterwards []func() error
+
+func (a *afterwards) do() (err error) {
+	for _, do := range *a {
+		err = errors.Join(err, do())
+	}
+	return err
+}
+
 // gather has all nodes run a method, and sends what comes of it.
 func (s *Service) gather(ctx context.Context, spec connect.Spec, request proto.Message, stream connect.ServerStream, next connect.ServerFunc, merge merge) error {
 	here := &replay{ServerStream: stream, request: proto.Clone(request), keep: true}
-	err := next(ctx, spec, here)
+	after := &afterwards{}
+	err := next(context.WithValue(ctx, afterKey{}, after), spec, here)
 	if err != nil && !isUnknown(err) {
 		return err
 	}
@@ -138,6 +152,9 @@ func (s *Service) gather(ctx context.Context, spec connect.Spec, request proto.M
 		asking.Go(func() { responses[i], errs[i] = s.runOn(ctx, node, spec, request) })
 	}
 	asking.Wait()
+	if err := after.do(); err != nil {
+		return err
+	}
 	responses = append([]proto.Message{here.response}, responses...)
 	var known []proto.Message
 	for i, err := range append([]error{err}, errs...) {

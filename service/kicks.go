@@ -17,8 +17,8 @@ type kicks struct {
 	until map[string]time.Time // by user
 }
 
-// add keeps a user out until a time. It returns false if there are too many.
-func (k *kicks) add(user string, until time.Time) bool {
+// add keeps a user out until a time, unless there are too many.
+func (k *kicks) add(user string, until time.Time) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.until == nil {
@@ -28,10 +28,10 @@ func (k *kicks) add(user string, until time.Time) bool {
 		k.forget(time.Now())
 	}
 	if len(k.until) >= maxKicks {
-		return false
+		return refuse(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "user", "user: too many are kept out already")
 	}
 	k.until[user] = until
-	return true
+	return nil
 }
 
 // forget drops those who may come back. Called under mu.

@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -21,6 +22,8 @@ type mesh struct {
 	mu    sync.Mutex
 	lines map[string]*line        // by node
 	loses func(*nodev1.Note) bool // what does not arrive; nil for nothing
+	kept  [][]byte
+	hear  []func([]byte)
 }
 
 // line is what connects one node. It implements [engine.Bus].
@@ -67,6 +70,31 @@ type meshEngine struct {
 
 // Bus implements [engine.Engine].
 func (e *meshEngine) Bus() engine.Bus { return e.line }
+
+// Keep implements [engine.Keeper].
+func (e *meshEngine) Keep(_ context.Context, _ string, data []byte, _ time.Duration) error {
+	m := e.line.mesh
+	m.mu.Lock()
+	m.kept = append(m.kept, data)
+	all := slices.Clone(m.hear)
+	m.mu.Unlock()
+	for _, hear := range all {
+		hear(data)
+	}
+	return nil
+}
+
+// Kept implements [engine.Keeper].
+func (e *meshEngine) Kept(_ context.Context, hear func([]byte)) error {
+	m := e.line.mesh
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, data := range m.kept {
+		hear(data)
+	}
+	m.hear = append(m.hear, hear)
+	return nil
+}
 
 // Close implements [engine.Engine].
 func (e *meshEngine) Close() error {

@@ -9,9 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"millrace.dev/auth"
 	"millrace.dev/engine"
 	nodev1 "millrace.dev/gen/millrace/node/v1"
 	millracev1 "millrace.dev/gen/millrace/v1"
@@ -154,20 +152,11 @@ func (s *Service) hear(ctx context.Context, data []byte) {
 		s.goWhile(ctx, func() { s.answer(ctx, note.GetFrom(), what.Call) })
 	case *nodev1.Note_Answer:
 		s.nodes.hearAnswer(what.Answer)
-	case *nodev1.Note_Revocations:
-		for _, r := range what.Revocations.GetRevocations() {
-			if _, err := s.revokeHere(toRevocation(r)); err != nil {
-				s.log.WarnContext(ctx, "remember what another node has revoked", "error", err)
-			}
-		}
 	default:
 		result := s.presence.hear(&note)
 		s.nodes.tell(result.replies...)
 		for _, id := range result.superseded {
 			s.supersede(id)
-		}
-		if result.greeted {
-			s.tellRevocations(note.GetFrom())
 		}
 	}
 }
@@ -278,30 +267,4 @@ func callerFromNode(from *nodev1.Caller) (caller, error) {
 		return caller{}, fmt.Errorf("identity from another node: %w", err)
 	}
 	return c, nil
-}
-
-// tellRevocations tells a node what is revoked, or all nodes.
-func (s *Service) tellRevocations(to string, some ...auth.Revocation) {
-	if s.nodes.bus == nil {
-		return
-	}
-	if some == nil {
-		some = s.revoked.All()
-	}
-	const part = 1000
-	for len(some) > 0 {
-		n := min(part, len(some))
-		note := &nodev1.Revocations{}
-		for _, r := range some[:n] {
-			note.Revocations = append(note.Revocations, &nodev1.Revocation{
-				TokenId: r.TokenID, User: r.User, At: timestamppb.New(r.At), Until: timestamppb.New(r.Until),
-			})
-		}
-		s.nodes.tell(told{to, &nodev1.Note{From: s.node, Note: &nodev1.Note_Revocations{Revocations: note}}})
-		some = some[n:]
-	}
-}
-
-func toRevocation(r *nodev1.Revocation) auth.Revocation {
-	return auth.Revocation{TokenID: r.GetTokenId(), User: r.GetUser(), At: r.GetAt().AsTime(), Until: r.GetUntil().AsTime()}
 }

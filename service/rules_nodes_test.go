@@ -338,11 +338,15 @@ func TestN8OperatorsSeeAndEndTheSessionsOfAllNodes(t *testing.T) {
 			}
 		}
 		// A node that comes later knows as well.
+		if _, err := admin.Kick(ctx, &millracev1.KickRequest{User: "user4"}); err != nil {
+			t.Fatal(err)
+		}
 		token := nodes[0].token("user3")
 		late, _ := m.start(t, keeping(0))
 		stolen := late.dial(token, &millracev1.SubscribeRequest{})
 		synctest.Wait()
 		stolen.ends("UNAUTHENTICATED")
+		late.dial(late.token("user4"), &millracev1.SubscribeRequest{}).ends("FORBIDDEN")
 		_, err = late.admin.ListSessions(as(t.Context(), late.token("amy", auth.Grant{Pattern: ">", Actions: []auth.Action{auth.Subscribe}})), &millracev1.ListSessionsRequest{})
 		refused(t, err, "FORBIDDEN")
 	})

@@ -38,6 +38,7 @@ type Service struct {
 	node      string
 	started   time.Time
 	engine    engine.Engine
+	keeper    engine.Keeper // nil where the engine is none
 	hub       *hub
 	presence  *presence
 	nodes     *nodes
@@ -116,6 +117,12 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 		s.stopped.Go(func() { w.run(running) })
 	}
 	s.stopped.Go(func() { s.record(running) })
+	if keeper, ok := started.(engine.Keeper); ok {
+		s.keeper = keeper
+		if err := keeper.Kept(ctx, s.hearKept); err != nil {
+			return nil, errors.Join(fmt.Errorf("hear what is kept: %w", err), s.Close())
+		}
+	}
 	if err := s.join(running); err != nil {
 		return nil, errors.Join(fmt.Errorf("join the other nodes: %w", err), s.Close())
 	}

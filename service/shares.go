@@ -94,7 +94,6 @@ type told struct {
 type news struct {
 	replies    []told
 	superseded []string // own sessions that another node has taken over
-	greeted    bool     // a node has come that is to be told what there is
 }
 
 func (n *news) reply(to string, note *nodev1.Note) { n.replies = append(n.replies, told{to, note}) }
@@ -199,7 +198,7 @@ func (p *presence) hearHello(x *peer, result *news) {
 		result.reply(x.node, p.beatNote(false))
 		return
 	}
-	x.whole, x.greeted, result.greeted = true, true, true // it has nothing yet
+	x.whole, x.greeted = true, true // it has nothing yet
 	result.replies = append(p.wholeShare(p.node, x.node), p.silentShares(x.node)...)
 }
 

@@ -10,7 +10,8 @@
 //   - read.go: pages from both ends, each of one moment;
 //   - broadcast.go: messages without a position;
 //   - sequence.go: what patterns are resumed by;
-//   - close.go: nothing after the end, and what comes back.
+//   - close.go: nothing after the end, and what comes back;
+//   - kept.go: what nodes keep for those that come later.
 //
 // Offsets need not be dense, and what is far away may take its time: only what
 // the contract says is held against an engine.
@@ -62,7 +63,7 @@ func Run(t *testing.T, open func(t *testing.T) engine.Open, options Options) {
 	options.Patience = cmp.Or(options.Patience, 10*time.Second)
 	for _, p := range slices.Concat(
 		orderPromises, storedPromises, oncePromises(options), producerPromises, expectPromises,
-		retentionPromises, readPromises, broadcastPromises, sequencePromises, closePromises(options),
+		retentionPromises, readPromises, broadcastPromises, sequencePromises, closePromises(options), keptPromises(options),
 	) {
 		t.Run(p.says, func(t *testing.T) {
 			t.Helper()

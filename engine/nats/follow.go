@@ -208,7 +208,7 @@ func (e *nats) record(one *stored) (*record, error) {
 // apply delivers the next record of the stream.
 func (e *nats) apply(one *stored) {
 	defer e.progress.reach(one.sequence)
-	if one.subject == e.options.Prefix+tickSubject {
+	if one.subject == e.options.Prefix+tickSubject || e.hearKept(one) {
 		return
 	}
 	rec, err := e.record(one)

@@ -116,6 +116,7 @@ type nats struct {
 	settled  uint64        // Sequence of the message delivered last; owned by follow
 	syncs    syncs
 	catalog  catalog
+	kept     kept
 	shards   [shards]shard
 }
 

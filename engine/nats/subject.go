@@ -5,6 +5,7 @@ import "strings"
 // Subjects. A prefix sets deployments that share NATS servers apart.
 //
 //	PREFIX.log.c.CHANNEL  records, which the stream of the name PREFIX keeps
+//	PREFIX.log.kept.KEY   what nodes keep for those that come later
 //	PREFIX.log.tick       records of nothing, which prove that the stream takes any
 //	PREFIX.tail.…         all records, sent by the stream once it has them
 //	PREFIX.cast.CHANNEL   broadcasts
@@ -12,6 +13,7 @@ import "strings"
 const (
 	streamSpace = ".log."
 	logSpace    = ".log.c."
+	keptSpace   = ".log.kept."
 	tickSubject = ".log.tick"
 	tailSpace   = ".tail."
 	castSpace   = ".cast."

@@ -70,17 +70,15 @@ func (e *nats) tick() error {
 	m.Header["Nats-TTL"] = []string{fmt.Sprintf("%ds", tickTTL/time.Second)}
 	ctx, cancel := context.WithTimeout(e.alive, e.options.AppendTimeout)
 	defer cancel()
-	for wait := minBackoff; ; wait = min(2*wait, maxBackoff) {
-		sequence, err := e.stream.send(ctx, m)
-		if err == nil {
-			return e.arrive(ctx, sequence)
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return err
-		}
+	var sequence uint64
+	err := e.insist(ctx, func() (err error) {
+		sequence, err = e.stream.send(ctx, m)
+		return err
+	})
+	if err != nil {
+		return err
 	}
+	return e.arrive(ctx, sequence)
 }
 
 // arrive waits until this node has got to a sequence that the stream has.

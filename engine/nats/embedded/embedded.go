@@ -136,13 +136,15 @@ func Open(o Options, on nats.Options) engine.Open {
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		return &owner{Engine: e, server: s}, nil
+		keeper, _ := e.(engine.Keeper) // it is one
+		return &owner{Engine: e, Keeper: keeper, server: s}, nil
 	}
 }
 
 // owner is an engine that has its server for itself.
 type owner struct {
 	engine.Engine
+	engine.Keeper
 	server  *Server
 	closing sync.Once
 	err     error

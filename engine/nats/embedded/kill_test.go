@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,34 +178,6 @@ func checkAcked(t *testing.T, dir string, acked map[string]map[string]uint64) {
 				t.Errorf("%s: %s again: %+v, %v", channel, id, receipt, err)
 			}
 			break
-		}
-	}
-}
-
-func BenchmarkDurableAppend(b *testing.B) {
-	for _, fsync := range []time.Duration{time.Second, Always} {
-		for _, channels := range []int{1, 32, 1024} {
-			b.Run(fmt.Sprintf("fsync=%s/channels=%d", fsync, channels), func(b *testing.B) {
-				e := mustOpen(b, b.TempDir(), fsync)
-				var next atomic.Int64
-				b.SetParallelism(512)
-				b.ResetTimer()
-				b.RunParallel(func(pb *testing.PB) {
-					for pb.Next() {
-						i := int(next.Add(1))
-						m := message("room."+strconv.Itoa(i%channels), "")
-						if _, err := e.Append(b.Context(), m, engine.AppendOptions{Retention: engine.Retention{Messages: 100, Age: time.Minute}}); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-				b.StopTimer()
-				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
-				if err := e.Close(); err != nil {
-					b.Error(err)
-				}
-			})
 		}
 	}
 }

@@ -47,7 +47,6 @@ type Note struct {
 	//	*Note_Fenced
 	//	*Note_Call
 	//	*Note_Answer
-	//	*Note_Revocations
 	Note          isNote_Note `protobuf_oneof:"note"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -176,15 +175,6 @@ func (x *Note) GetAnswer() *Answer {
 	return nil
 }
 
-func (x *Note) GetRevocations() *Revocations {
-	if x != nil {
-		if x, ok := x.Note.(*Note_Revocations); ok {
-			return x.Revocations
-		}
-	}
-	return nil
-}
-
 type isNote_Note interface {
 	isNote_Note()
 }
@@ -229,11 +219,6 @@ type Note_Answer struct {
 	Answer *Answer `protobuf:"bytes,10,opt,name=answer,proto3,oneof"`
 }
 
-type Note_Revocations struct {
-	// Credentials were revoked.
-	Revocations *Revocations `protobuf:"bytes,11,opt,name=revocations,proto3,oneof"`
-}
-
 func (*Note_Hello) isNote_Note() {}
 
 func (*Note_Beat) isNote_Note() {}
@@ -249,8 +234,6 @@ func (*Note_Fenced) isNote_Note() {}
 func (*Note_Call) isNote_Note() {}
 
 func (*Note_Answer) isNote_Note() {}
-
-func (*Note_Revocations) isNote_Note() {}
 
 // Hello is said by a node that starts, until it knows what others have.
 type Hello struct {
@@ -1399,29 +1382,34 @@ func (x *Legacy) GetClaim() uint64 {
 	return 0
 }
 
-// Revocations are credentials that count no longer.
-type Revocations struct {
+// Kept is what the engine keeps for nodes that come later.
+type Kept struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Each of them.
-	Revocations   []*Revocation `protobuf:"bytes,1,rep,name=revocations,proto3" json:"revocations,omitempty"`
+	// What is kept.
+	//
+	// Types that are valid to be assigned to Kept:
+	//
+	//	*Kept_Revocation
+	//	*Kept_Kick
+	Kept          isKept_Kept `protobuf_oneof:"kept"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Revocations) Reset() {
-	*x = Revocations{}
+func (x *Kept) Reset() {
+	*x = Kept{}
 	mi := &file_millrace_node_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Revocations) String() string {
+func (x *Kept) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Revocations) ProtoMessage() {}
+func (*Kept) ProtoMessage() {}
 
-func (x *Revocations) ProtoReflect() protoreflect.Message {
+func (x *Kept) ProtoReflect() protoreflect.Message {
 	mi := &file_millrace_node_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1433,14 +1421,105 @@ func (x *Revocations) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Revocations.ProtoReflect.Descriptor instead.
-func (*Revocations) Descriptor() ([]byte, []int) {
+// Deprecated: Use Kept.ProtoReflect.Descriptor instead.
+func (*Kept) Descriptor() ([]byte, []int) {
 	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
-func (x *Revocations) GetRevocations() []*Revocation {
+func (x *Kept) GetKept() isKept_Kept {
 	if x != nil {
-		return x.Revocations
+		return x.Kept
+	}
+	return nil
+}
+
+func (x *Kept) GetRevocation() *Revocation {
+	if x != nil {
+		if x, ok := x.Kept.(*Kept_Revocation); ok {
+			return x.Revocation
+		}
+	}
+	return nil
+}
+
+func (x *Kept) GetKick() *Kick {
+	if x != nil {
+		if x, ok := x.Kept.(*Kept_Kick); ok {
+			return x.Kick
+		}
+	}
+	return nil
+}
+
+type isKept_Kept interface {
+	isKept_Kept()
+}
+
+type Kept_Revocation struct {
+	// Credentials were revoked.
+	Revocation *Revocation `protobuf:"bytes,1,opt,name=revocation,proto3,oneof"`
+}
+
+type Kept_Kick struct {
+	// A user is kept out.
+	Kick *Kick `protobuf:"bytes,2,opt,name=kick,proto3,oneof"`
+}
+
+func (*Kept_Revocation) isKept_Kept() {}
+
+func (*Kept_Kick) isKept_Kept() {}
+
+// Kick keeps a user out.
+type Kick struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user.
+	User string `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// Until when.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Kick) Reset() {
+	*x = Kick{}
+	mi := &file_millrace_node_v1_node_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Kick) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Kick) ProtoMessage() {}
+
+func (x *Kick) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_node_v1_node_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Kick.ProtoReflect.Descriptor instead.
+func (*Kick) Descriptor() ([]byte, []int) {
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Kick) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Kick) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
 	}
 	return nil
 }
@@ -1462,7 +1541,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[18]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1474,7 +1553,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[18]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1487,7 +1566,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Revocation) GetTokenId() string {
@@ -1522,7 +1601,7 @@ var File_millrace_node_v1_node_proto protoreflect.FileDescriptor
 
 const file_millrace_node_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1bmillrace/node/v1/node.proto\x12\x10millrace.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18millrace/v1/errors.proto\x1a\x19millrace/v1/message.proto\"\x81\x04\n" +
+	"\x1bmillrace/node/v1/node.proto\x12\x10millrace.node.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18millrace/v1/errors.proto\x1a\x19millrace/v1/message.proto\"\xc4\x03\n" +
 	"\x04Note\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x12\n" +
 	"\x04life\x18\x02 \x01(\x03R\x04life\x12/\n" +
@@ -1534,9 +1613,8 @@ const file_millrace_node_v1_node_proto_rawDesc = "" +
 	"\x06fenced\x18\b \x01(\v2\x18.millrace.node.v1.FencedH\x00R\x06fenced\x12,\n" +
 	"\x04call\x18\t \x01(\v2\x16.millrace.node.v1.CallH\x00R\x04call\x122\n" +
 	"\x06answer\x18\n" +
-	" \x01(\v2\x18.millrace.node.v1.AnswerH\x00R\x06answer\x12A\n" +
-	"\vrevocations\x18\v \x01(\v2\x1d.millrace.node.v1.RevocationsH\x00R\vrevocationsB\x06\n" +
-	"\x04note\"\a\n" +
+	" \x01(\v2\x18.millrace.node.v1.AnswerH\x00R\x06answerB\x06\n" +
+	"\x04noteJ\x04\b\v\x10\f\"\a\n" +
 	"\x05Hello\"0\n" +
 	"\x04Beat\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x10\n" +
@@ -1606,9 +1684,16 @@ const file_millrace_node_v1_node_proto_rawDesc = "" +
 	"\aoutcome\"Q\n" +
 	"\x06Legacy\x121\n" +
 	"\aentries\x18\x01 \x03(\v2\x17.millrace.node.v1.EntryR\aentries\x12\x14\n" +
-	"\x05claim\x18\x02 \x01(\x04R\x05claim\"M\n" +
-	"\vRevocations\x12>\n" +
-	"\vrevocations\x18\x01 \x03(\v2\x1c.millrace.node.v1.RevocationR\vrevocations\"\x99\x01\n" +
+	"\x05claim\x18\x02 \x01(\x04R\x05claim\"|\n" +
+	"\x04Kept\x12>\n" +
+	"\n" +
+	"revocation\x18\x01 \x01(\v2\x1c.millrace.node.v1.RevocationH\x00R\n" +
+	"revocation\x12,\n" +
+	"\x04kick\x18\x02 \x01(\v2\x16.millrace.node.v1.KickH\x00R\x04kickB\x06\n" +
+	"\x04kept\"L\n" +
+	"\x04Kick\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x120\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x99\x01\n" +
 	"\n" +
 	"Revocation\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x12\n" +
@@ -1629,7 +1714,7 @@ func file_millrace_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_millrace_node_v1_node_proto_rawDescData
 }
 
-var file_millrace_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_millrace_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_millrace_node_v1_node_proto_goTypes = []any{
 	(*Note)(nil),                  // 0: millrace.node.v1.Note
 	(*Hello)(nil),                 // 1: millrace.node.v1.Hello
@@ -1648,12 +1733,13 @@ var file_millrace_node_v1_node_proto_goTypes = []any{
 	(*Caller)(nil),                // 14: millrace.node.v1.Caller
 	(*Answer)(nil),                // 15: millrace.node.v1.Answer
 	(*Legacy)(nil),                // 16: millrace.node.v1.Legacy
-	(*Revocations)(nil),           // 17: millrace.node.v1.Revocations
-	(*Revocation)(nil),            // 18: millrace.node.v1.Revocation
-	(*v1.Payload)(nil),            // 19: millrace.v1.Payload
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 21: google.protobuf.Duration
-	(*v1.ErrorInfo)(nil),          // 22: millrace.v1.ErrorInfo
+	(*Kept)(nil),                  // 17: millrace.node.v1.Kept
+	(*Kick)(nil),                  // 18: millrace.node.v1.Kick
+	(*Revocation)(nil),            // 19: millrace.node.v1.Revocation
+	(*v1.Payload)(nil),            // 20: millrace.v1.Payload
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*v1.ErrorInfo)(nil),          // 23: millrace.v1.ErrorInfo
 }
 var file_millrace_node_v1_node_proto_depIdxs = []int32{
 	1,  // 0: millrace.node.v1.Note.hello:type_name -> millrace.node.v1.Hello
@@ -1664,31 +1750,32 @@ var file_millrace_node_v1_node_proto_depIdxs = []int32{
 	8,  // 5: millrace.node.v1.Note.fenced:type_name -> millrace.node.v1.Fenced
 	9,  // 6: millrace.node.v1.Note.call:type_name -> millrace.node.v1.Call
 	15, // 7: millrace.node.v1.Note.answer:type_name -> millrace.node.v1.Answer
-	17, // 8: millrace.node.v1.Note.revocations:type_name -> millrace.node.v1.Revocations
-	5,  // 9: millrace.node.v1.Changes.entries:type_name -> millrace.node.v1.Entry
-	19, // 10: millrace.node.v1.Entry.data:type_name -> millrace.v1.Payload
-	20, // 11: millrace.node.v1.Entry.enter_time:type_name -> google.protobuf.Timestamp
-	5,  // 12: millrace.node.v1.Share.entries:type_name -> millrace.node.v1.Entry
-	21, // 13: millrace.node.v1.Share.silent:type_name -> google.protobuf.Duration
-	7,  // 14: millrace.node.v1.Share.others:type_name -> millrace.node.v1.Peer
-	21, // 15: millrace.node.v1.Peer.silent:type_name -> google.protobuf.Duration
-	10, // 16: millrace.node.v1.Call.who:type_name -> millrace.node.v1.Who
-	11, // 17: millrace.node.v1.Call.redeem:type_name -> millrace.node.v1.Redeem
-	12, // 18: millrace.node.v1.Call.take_over:type_name -> millrace.node.v1.TakeOver
-	13, // 19: millrace.node.v1.Call.run:type_name -> millrace.node.v1.Run
-	14, // 20: millrace.node.v1.Run.caller:type_name -> millrace.node.v1.Caller
-	22, // 21: millrace.node.v1.Answer.error:type_name -> millrace.v1.ErrorInfo
-	14, // 22: millrace.node.v1.Answer.caller:type_name -> millrace.node.v1.Caller
-	16, // 23: millrace.node.v1.Answer.legacy:type_name -> millrace.node.v1.Legacy
-	5,  // 24: millrace.node.v1.Legacy.entries:type_name -> millrace.node.v1.Entry
-	18, // 25: millrace.node.v1.Revocations.revocations:type_name -> millrace.node.v1.Revocation
-	20, // 26: millrace.node.v1.Revocation.at:type_name -> google.protobuf.Timestamp
-	20, // 27: millrace.node.v1.Revocation.until:type_name -> google.protobuf.Timestamp
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	5,  // 8: millrace.node.v1.Changes.entries:type_name -> millrace.node.v1.Entry
+	20, // 9: millrace.node.v1.Entry.data:type_name -> millrace.v1.Payload
+	21, // 10: millrace.node.v1.Entry.enter_time:type_name -> google.protobuf.Timestamp
+	5,  // 11: millrace.node.v1.Share.entries:type_name -> millrace.node.v1.Entry
+	22, // 12: millrace.node.v1.Share.silent:type_name -> google.protobuf.Duration
+	7,  // 13: millrace.node.v1.Share.others:type_name -> millrace.node.v1.Peer
+	22, // 14: millrace.node.v1.Peer.silent:type_name -> google.protobuf.Duration
+	10, // 15: millrace.node.v1.Call.who:type_name -> millrace.node.v1.Who
+	11, // 16: millrace.node.v1.Call.redeem:type_name -> millrace.node.v1.Redeem
+	12, // 17: millrace.node.v1.Call.take_over:type_name -> millrace.node.v1.TakeOver
+	13, // 18: millrace.node.v1.Call.run:type_name -> millrace.node.v1.Run
+	14, // 19: millrace.node.v1.Run.caller:type_name -> millrace.node.v1.Caller
+	23, // 20: millrace.node.v1.Answer.error:type_name -> millrace.v1.ErrorInfo
+	14, // 21: millrace.node.v1.Answer.caller:type_name -> millrace.node.v1.Caller
+	16, // 22: millrace.node.v1.Answer.legacy:type_name -> millrace.node.v1.Legacy
+	5,  // 23: millrace.node.v1.Legacy.entries:type_name -> millrace.node.v1.Entry
+	19, // 24: millrace.node.v1.Kept.revocation:type_name -> millrace.node.v1.Revocation
+	18, // 25: millrace.node.v1.Kept.kick:type_name -> millrace.node.v1.Kick
+	21, // 26: millrace.node.v1.Kick.until:type_name -> google.protobuf.Timestamp
+	21, // 27: millrace.node.v1.Revocation.at:type_name -> google.protobuf.Timestamp
+	21, // 28: millrace.node.v1.Revocation.until:type_name -> google.protobuf.Timestamp
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_millrace_node_v1_node_proto_init() }
@@ -1705,7 +1792,6 @@ func file_millrace_node_v1_node_proto_init() {
 		(*Note_Fenced)(nil),
 		(*Note_Call)(nil),
 		(*Note_Answer)(nil),
-		(*Note_Revocations)(nil),
 	}
 	file_millrace_node_v1_node_proto_msgTypes[9].OneofWrappers = []any{
 		(*Call_Who)(nil),
@@ -1719,13 +1805,17 @@ func file_millrace_node_v1_node_proto_init() {
 		(*Answer_Legacy)(nil),
 		(*Answer_Response)(nil),
 	}
+	file_millrace_node_v1_node_proto_msgTypes[17].OneofWrappers = []any{
+		(*Kept_Revocation)(nil),
+		(*Kept_Kick)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_node_v1_node_proto_rawDesc), len(file_millrace_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
