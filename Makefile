@@ -16,11 +16,14 @@ export FUZZTIME
 CHAOSTIME ?= 60s
 CHAOSSEED ?= 1
 
+# How many members `make crowd` has.
+CROWD ?= 60
+
 # The tests that need more than Go. The other scenarios are part of `make test-go`.
 FOREIGN := Client|Example|Pages|EventSource
 
 # What `make test` runs, in this order: first what tells most in the shortest time.
-STAGES := deps lint check-generate test-go web web-test bench-once fuzz sdk e2e
+STAGES := deps lint check-generate test-go web web-test bench-once fuzz sdk e2e chaos-once
 
 .PHONY: help
 help: ## List the targets
@@ -117,6 +120,15 @@ cluster: fleet ## Run three nodes on three NATS servers, with a proxy on 127.0.0
 .PHONY: chaos
 chaos: fleet ## Break a cluster for CHAOSTIME (60s), and check what clients see
 	$(BIN)/chaos --for $(CHAOSTIME) --seed $(CHAOSSEED)
+
+.PHONY: crowd
+crowd: fleet ## Kill, freeze and restart a node of a cluster that has CROWD (60) members
+	$(BIN)/chaos --crowd $(CROWD)
+
+.PHONY: chaos-once
+chaos-once: fleet ## Break a cluster for 10 s, then what becomes of a crowd
+	$(BIN)/chaos --for 10s --seed $(CHAOSSEED) --channels 4
+	$(MAKE) crowd
 
 .PHONY: fleet
 fleet: build

@@ -73,16 +73,15 @@ type fleet struct {
 	proxy       *proxy
 }
 
-// startFleet starts so many of each. Their data and logs are in dir.
-func startFleet(ctx context.Context, dir, bin, listen string, size int) (*fleet, error) {
+// startFleet starts so many NATS servers and nodes. Their data and logs are in dir.
+func startFleet(ctx context.Context, dir, bin, listen string, servers, nodes int) (*fleet, error) {
 	f := &fleet{}
 	var routes, urls []string
-	for i := range size {
+	for range servers {
 		routes = append(routes, "nats://"+freeAddress(ctx))
 		urls = append(urls, "nats://"+freeAddress(ctx))
-		_ = i
 	}
-	for i := range size {
+	for i := range servers {
 		name := fmt.Sprint("nats", i)
 		host, port, _ := net.SplitHostPort(strings.TrimPrefix(urls[i], "nats://"))
 		f.nats = append(f.nats, &process{
@@ -92,6 +91,8 @@ func startFleet(ctx context.Context, dir, bin, listen string, size int) (*fleet,
 				"--cluster_name", "millrace", "--cluster", routes[i], "--routes", strings.Join(routes, ","),
 			},
 		})
+	}
+	for i := range nodes {
 		address := freeAddress(ctx)
 		f.nodes = append(f.nodes, &process{
 			name: fmt.Sprint("node", i), address: address, program: filepath.Join(bin, "millrace"),

@@ -5,6 +5,7 @@
 //
 //	chaos --for 60s --seed 1        faults, one after the other
 //	chaos --crowd 5000              what becomes of the members of a node that is killed, frozen, restarted
+//	chaos --costs                   processor time of a delivery and a publish, with 1, 2 and 4 nodes
 //	chaos --for 0 --listen :8080    no faults: a cluster to try, until interrupted
 package main
 
@@ -34,6 +35,7 @@ func main() {
 	flag.DurationVar(&o.every, "every", 25*time.Millisecond, "how often each channel is published to")
 	flag.StringVar(&o.only, "only", "", "let only faults happen whose name has this text")
 	flag.IntVar(&o.crowd, "crowd", 0, "instead: have so many members on one node, and kill, freeze and restart it")
+	flag.BoolVar(&o.costs, "costs", false, "instead: measure the processor time of deliveries and publishes with 1, 2 and 4 nodes")
 	flag.StringVar(&o.report, "report", "", "file to add the report to")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -52,6 +54,7 @@ type options struct {
 	report, only      string
 	channels, members int
 	crowd             int
+	costs             bool
 }
 
 func run(ctx context.Context, o options) (err error) {
@@ -63,8 +66,11 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	if o.costs {
+		return errors.Join(costs(ctx, bin, dir), os.RemoveAll(dir))
+	}
 	starting, cancel := context.WithTimeout(ctx, time.Minute)
-	f, err := startFleet(starting, dir, bin, o.listen, 3)
+	f, err := startFleet(starting, dir, bin, o.listen, 3, 3)
 	cancel()
 	defer func() {
 		if stopErr := f.stop(); err == nil {

@@ -31,11 +31,11 @@ type nodes struct {
 
 const (
 	callTimeout = 2 * time.Second
-	// settleFor is how long a new node waits at most for others to say what they
-	// have, and settleLeast at least; settleQuiet is a silence after which it says
-	// again that it is there.
+	// settleFor is how long a new node waits for others to say what they have, and
+	// settleAlone how long for any to say something; settleQuiet is a silence after
+	// which it says again that it is there.
 	settleFor   = 3 * time.Second
-	settleLeast = time.Second
+	settleAlone = 700 * time.Millisecond
 	settleQuiet = 150 * time.Millisecond
 	lookEvery   = 500 * time.Millisecond
 )
@@ -71,7 +71,7 @@ func (n *nodes) settle(ctx context.Context, heard <-chan struct{}) {
 	for began := time.Now(); ; {
 		n.tell(n.presence.hello())
 		n.tell(n.presence.askForMissing()...)
-		if !isQuiet(ctx, heard, end.C) || n.presence.isSettled() && time.Since(began) > settleLeast {
+		if !isQuiet(ctx, heard, end.C) || n.presence.isSettled(time.Since(began)) {
 			return
 		}
 	}

@@ -485,10 +485,14 @@ func (p *presence) beatNote(bye bool) *nodev1.Note {
 	return p.note(&nodev1.Note{Note: &nodev1.Note_Beat{Beat: &nodev1.Beat{Number: p.number - uint64(len(p.outbox)), Bye: bye}}})
 }
 
-// isSettled reports whether all that is known to be said has been heard.
-func (p *presence) isSettled() bool {
+// isSettled reports whether all that is known to be said has been heard. Who has
+// heard of nobody may not have been heard himself yet.
+func (p *presence) isSettled(silent time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.peers) == 0 {
+		return silent > settleAlone
+	}
 	for _, x := range p.peers {
 		if !x.whole && !x.over {
 			return false

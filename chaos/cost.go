@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What is measured, with each number of nodes.
+const (
+	costReaders   = 240 // sessions on WebSocket, spread over the nodes
+	costMessages  = 500 // that all of them are delivered
+	costEvery     = 20 * time.Millisecond
+	costPublishes = 5000 // that nobody follows
+	costAtOnce    = 64
+)
+
+var costNodes = []int{1, 2, 4}
+
+// costs measures how much processor time deliveries and publishes take: of the nodes
+// together, and of the NATS servers together.
+func costs(ctx context.Context, bin, dir string) error {
+	for _, n := range costNodes {
+		dir := filepath.Join(dir, strconv.Itoa(n))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+		f, err := startFleet(ctx, dir, bin, "127.0.0.1:0", 3, n)
+		if err == nil {
+			err = cost(ctx, f)
+		}
+		if stopErr := f.stop(); err == nil {
+			err = stopErr
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cost(ctx context.Context, f *fleet) error {
+	l := newLedger()
+	client, hangUp := newClient(f.nodes[0].url())
+	defer hangUp()
+	publishOne(ctx, client, "chaos.cost", "first", l)
+	idle := spend(f, func() { pause(ctx, 10*time.Second) })
+	reading, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	var readers []*reader
+	for i := range costReaders {
+		r := l.reader("ws", "chaos.cost")
+		readers = append(readers, r)
+		running.Go(func() { follow(reading, f.nodes[i%len(f.nodes)].url(), r) })
+	}
+	l.await(ctx, "D-3", "all follow", time.Minute, l.behind)
+	delivered := spend(f, func() {
+		for i := range costMessages {
+			publishOne(ctx, client, "chaos.cost", fmt.Sprint("m", i), l)
+			pause(ctx, costEvery)
+		}
+		l.await(ctx, "D-3", "all have all", time.Minute, l.behind)
+	})
+	published := spend(f, func() {
+		var publishing sync.WaitGroup
+		for k := range costAtOnce {
+			publishing.Go(func() {
+				for i := range costPublishes / costAtOnce {
+					publishOne(ctx, client, fmt.Sprint("chaos.alone.", k), fmt.Sprint(k, "-", i), l)
+				}
+			})
+		}
+		publishing.Wait()
+	})
+	deliveries := time.Duration(costMessages * len(readers))
+	sayf("%d nodes: %v of the nodes for a delivery; %v of the nodes and %v of the NATS servers for a publish that nobody follows; idle, %v and %v of a second",
+		len(f.nodes), (delivered.nodes-idle.during(delivered.took).nodes)/deliveries, (published.nodes-idle.during(published.took).nodes)/costPublishes,
+		(published.nats-idle.during(published.took).nats)/costPublishes, idle.during(time.Second).nodes.Round(time.Millisecond), idle.during(time.Second).nats.Round(time.Millisecond))
+	return l.verdict()
+}
+
+// spent is processor time.
+type spent struct{ nodes, nats, took time.Duration }
+
+// during is as much of it as goes on in a time.
+func (s spent) during(d time.Duration) spent {
+	part := d.Seconds() / s.took.Seconds()
+	return spent{time.Duration(float64(s.nodes) * part), time.Duration(float64(s.nats) * part), d}
+}
+
+// spend measures what servers spend while something is done.
+func spend(f *fleet, do func()) spent {
+	began, nodes, nats := time.Now(), used(f.nodes), used(f.nats)
+	do()
+	return spent{used(f.nodes) - nodes, used(f.nats) - nats, time.Since(began)}
+}
+
+// used is the processor time of some processes since they started.
+func used(all []*process) (sum time.Duration) {
+	for _, p := range all {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+		if err != nil {
+			continue // it has ended, which shows elsewhere
+		}
+		_, after, _ := strings.Cut(string(text), ") ")
+		fields := strings.Fields(after)
+		for _, ticks := range fields[11:13] { // of the user and of the system
+			n, _ := strconv.Atoi(ticks)
+			sum += time.Duration(n) * (time.Second / 100)
+		}
+	}
+	return sum
+}
