@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func newAudience(tb testing.TB, size int) *audience {
 	})
 	a := &audience{service: s}
 	for range size {
-		session := newSession(s, everybody, time.Hour)
+		session := newSession(s, everybody, time.Hour, false)
 		session.timer = time.NewTimer(time.Hour) // which the first wait makes, whenever that is
 		tb.Cleanup(func() { session.close(nil) })
 		if _, err := session.subscribe(tb.Context(), &millracev1.Subscription{Channel: "chat"}); err != nil {
@@ -105,7 +106,11 @@ func TestAMessageIsAllocatedOnceHoweverManyReceiveIt(t *testing.T) {
 		for range 10 { // until rings and queues have their size
 			a.publish(ctx, t)
 		}
-		return testing.AllocsPerRun(10, func() { a.publish(ctx, t) })
+		least := math.Inf(1) // what else the node does allocates now and then
+		for range 10 {
+			least = min(least, testing.AllocsPerRun(1, func() { a.publish(ctx, t) }))
+		}
+		return least
 	}
 	one := cost(1)
 	for _, size := range []int{100, 10_000} {

@@ -79,10 +79,12 @@ func (h *harness) warmed(ctx context.Context, c Contender, look func(*server) (s
 
 // resident is the server's memory without what it could give back.
 func (s *server) resident(ctx context.Context) (int, error) {
-	if _, err := s.collect(ctx); err != nil {
+	found, err := s.collect(ctx)
+	if err != nil {
 		return 0, err
 	}
-	return machine.Resident(s.pid())
+	resident, err := machine.Resident(s.pid())
+	return resident - found.Free, err
 }
 
 // The messages that fill the buffers of subscribers that do not read: several

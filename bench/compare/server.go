@@ -115,9 +115,12 @@ func (s *server) port() (uint16, error) {
 // stats is what a server says of itself after a garbage collection.
 type stats struct {
 	Mallocs uint64 `json:"mallocs"`
+	// Free is memory that the server could give back to the system, and has not.
+	Free int `json:"-"`
 }
 
-// collect forces a garbage collection.
+// collect forces a garbage collection. The peers' programs then give back what is
+// free; of ours, which has no such function, it is found out how much that is.
 func (s *server) collect(ctx context.Context) (*stats, error) {
 	if s.program.profiles {
 		return s.collectByProfile(ctx)
@@ -159,12 +162,17 @@ func (s *server) collectByProfile(ctx context.Context) (*stats, error) {
 			return nil, fmt.Errorf("collect: status %d, %w", response.StatusCode, err)
 		}
 	}
-	match := regexp.MustCompile(`# Mallocs = (\d+)`).FindSubmatch(text)
-	if match == nil {
-		return nil, errors.New("collect: the profile has no number of allocations")
+	numbers := map[string]uint64{}
+	for _, match := range regexp.MustCompile(`(?m)^# (Mallocs|HeapIdle|HeapReleased) = (\d+)$`).FindAllSubmatch(text, -1) {
+		var err error
+		if numbers[string(match[1])], err = strconv.ParseUint(string(match[2]), 10, 64); err != nil {
+			return nil, fmt.Errorf("collect: %w", err)
+		}
 	}
-	mallocs, err := strconv.ParseUint(string(match[1]), 10, 64)
-	return &stats{Mallocs: mallocs}, err
+	if len(numbers) != 3 {
+		return nil, errors.New("collect: the profile does not say how much memory there is")
+	}
+	return &stats{Mallocs: numbers["Mallocs"], Free: int(numbers["HeapIdle"] - numbers["HeapReleased"])}, nil
 }
 
 // output is what a server writes.
