@@ -112,7 +112,7 @@ func ranked[T any](items []T, place func(T) string) []ranking[T] {
 func (s *Session) isSubscribed(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.subs[subKey{name: name}] != nil
+	return s.subs.get(subKey{name: name}) != nil
 }
 
 func (s *Session) toProto(now time.Time) *millracev1.Session {
@@ -128,8 +128,8 @@ func (s *Session) channels() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
-	for key := range s.subs {
-		if !key.presence {
+	for _, sub := range s.subs {
+		if !sub.key.presence {
 			n++
 		}
 	}
@@ -163,12 +163,7 @@ func (a *admin) GetSession(ctx context.Context, request *millracev1.GetSessionRe
 func (s *Session) subscriptions() []*subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]*subscription, 0, len(s.subs))
-	for _, sub := range s.subs {
-		all = append(all, sub)
-	}
-	slices.SortFunc(all, func(x, y *subscription) int { return cmp.Compare(x.key.name, y.key.name) })
-	return all
+	return slices.Clone(s.subs)
 }
 
 func (a *admin) subscriptionState(ctx context.Context, sub *subscription) *millracev1.SessionSubscription {

@@ -144,7 +144,7 @@ func (f *channelFeed) renew(m *engine.Message, b *batch) bool {
 
 // acceptKept takes what was kept of the topic's frames when the session was too
 // slow for all of them.
-func (f *channelFeed) acceptKept(kept latest, b *batch) {
+func (f *channelFeed) acceptKept(kept *latest, b *batch) {
 	if f.isBehind(kept.lost) {
 		f.leap(kept.lost, millracev1.GapReason_GAP_REASON_NO_HISTORY, b)
 	}

@@ -98,10 +98,10 @@ func (s *Session) granted() map[subKey]access {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := make(map[subKey]access, len(s.subs))
-	for key, sub := range s.subs {
-		all[key] = allAccess
+	for _, sub := range s.subs {
+		all[sub.key] = allAccess
 		if sub.onlyOwn {
-			all[key] = ownAccess
+			all[sub.key] = ownAccess
 		}
 	}
 	return all

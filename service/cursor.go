@@ -23,40 +23,78 @@ const (
 // Cursor is where several channels are, as one opaque text. It is a resume
 // point: whoever subscribes from it sees everything after it.
 type Cursor struct {
-	names     []string // in the order in which they came
-	positions map[string]engine.Position
-	truncated bool // channels are missing: resuming them, and patterns, is a gap
+	places    []cursorPlace  // in the order in which they came
+	index     map[string]int // of places by name, once they are many
+	truncated bool           // channels are missing: resuming them, and patterns, is a gap
 }
 
+// cursorPlace is where one channel or pattern is.
+type cursorPlace struct {
+	name string
+	engine.Position
+}
+
+// fewPlaces are found without an index, which would be several times as large as
+// they are: nearly all streams have no more.
+const fewPlaces = 8
+
 // Position is where a channel or pattern is.
-func (c *Cursor) Position(name string) (engine.Position, bool) {
-	p, found := c.positions[name]
-	return p, found
+func (c *Cursor) Position(name string) (p engine.Position, found bool) {
+	if i := c.find(name); i >= 0 {
+		return c.places[i].Position, true
+	}
+	return p, false
 }
 
 // Set moves a channel or pattern to a position.
 func (c *Cursor) Set(name string, p engine.Position) {
-	if c.positions == nil {
-		c.positions = map[string]engine.Position{}
+	if i := c.find(name); i >= 0 {
+		c.places[i].Position = p
+		return
 	}
-	if _, found := c.positions[name]; !found {
-		c.names = append(c.names, name)
+	c.places = append(c.places, cursorPlace{name, p})
+	switch n := len(c.places); {
+	case c.index != nil:
+		c.index[name] = n - 1
+	case n > fewPlaces:
+		c.reindex()
 	}
-	c.positions[name] = p
+}
+
+// find returns the place of a channel or pattern, -1 if there is none.
+func (c *Cursor) find(name string) int {
+	if c.index == nil {
+		return slices.IndexFunc(c.places, func(p cursorPlace) bool { return p.name == name })
+	}
+	if i, found := c.index[name]; found {
+		return i
+	}
+	return -1
+}
+
+func (c *Cursor) reindex() {
+	c.index = nil
+	if len(c.places) > fewPlaces {
+		c.index = make(map[string]int, len(c.places))
+		for i, p := range c.places {
+			c.index[p.name] = i
+		}
+	}
 }
 
 // Remove forgets a channel or pattern.
 func (c *Cursor) Remove(name string) {
-	if _, found := c.positions[name]; !found {
-		return
-	}
-	delete(c.positions, name)
-	c.names = slices.Delete(c.names, slices.Index(c.names, name), slices.Index(c.names, name)+1)
+	c.removeFunc(func(other string) bool { return other == name })
+}
+
+func (c *Cursor) removeFunc(unwanted func(name string) bool) {
+	c.places = slices.DeleteFunc(c.places, func(p cursorPlace) bool { return unwanted(p.name) })
+	c.reindex()
 }
 
 // Settle moves a pattern to a position that covers what was seen of the channels
 // that match it. It forgets them, but for those that another pattern needs or
-// that keep, which may be nil, is true for.
+// that keep is true for.
 func (c *Cursor) Settle(pattern string, p engine.Position, keep func(name string) bool) {
 	c.Set(pattern, p)
 	c.forget(pattern, keep)
@@ -69,24 +107,24 @@ func (c *Cursor) RemovePattern(pattern string, keep func(name string) bool) {
 }
 
 func (c *Cursor) forget(pattern string, keep func(name string) bool) {
-	c.names = slices.DeleteFunc(c.names, func(name string) bool {
-		if channel.IsPattern(name) || !channel.Match(pattern, name) || keep(name) || c.isSeenBy(name, pattern) {
-			return false
+	var others []string // patterns that have seen what this one has
+	for _, p := range c.places {
+		if p.name != pattern && channel.IsPattern(p.name) {
+			others = append(others, p.name)
 		}
-		delete(c.positions, name)
-		return true
+	}
+	c.removeFunc(func(name string) bool {
+		return !channel.IsPattern(name) && channel.Match(pattern, name) && !keep(name) && !isMatched(name, others)
 	})
 }
 
-// isSeenBy reports whether a pattern other than this one matches a channel.
-func (c *Cursor) isSeenBy(name, notThis string) bool {
-	return slices.ContainsFunc(c.names, func(other string) bool {
-		return other != notThis && channel.IsPattern(other) && channel.Match(other, name)
-	})
+// isMatched reports whether one of some patterns matches a channel.
+func isMatched(name string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return channel.Match(pattern, name) })
 }
 
 // Len is how many channels and patterns the cursor knows.
-func (c *Cursor) Len() int { return len(c.names) }
+func (c *Cursor) Len() int { return len(c.places) }
 
 // String is the opaque text: unpadded base64url of a millrace.v1.Cursor.
 func (c *Cursor) String() string { return c.text(math.MaxInt) }
@@ -98,9 +136,8 @@ func (c *Cursor) Header() string { return c.text(MaxHeaderCursor) }
 func (c *Cursor) text(limit int) string {
 	message := &millracev1.Cursor{Truncated: c.truncated}
 	size, limit := 2, base64.RawURLEncoding.DecodedLen(limit)
-	for _, name := range c.names {
-		p := c.positions[name]
-		entry := &millracev1.CursorEntry{Channel: name, Epoch: p.Epoch, Offset: p.Offset}
+	for _, p := range c.places {
+		entry := &millracev1.CursorEntry{Channel: p.name, Epoch: p.Epoch, Offset: p.Offset}
 		n := proto.Size(entry)
 		if size += 1 + protowire.SizeBytes(n); size > limit {
 			message.Truncated = true
@@ -157,10 +194,10 @@ func (c *Cursor) resume(request *millracev1.Subscription) *millracev1.Subscripti
 	request.Since = &millracev1.Position{Offset: position.Offset, Epoch: position.Epoch}
 	request.Recent = 0
 	if channel.IsPattern(name) {
-		for _, seen := range c.names {
-			if !channel.IsPattern(seen) && channel.Match(name, seen) {
+		for _, seen := range c.places {
+			if !channel.IsPattern(seen.name) && channel.Match(name, seen.name) {
 				request.Seen = append(request.Seen, &millracev1.ChannelPosition{
-					Channel: seen, Position: positionToProto(c.positions[seen]),
+					Channel: seen.name, Position: positionToProto(seen.Position),
 				})
 			}
 		}

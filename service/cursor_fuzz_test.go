@@ -34,11 +34,11 @@ func FuzzACursorIsItsOwnInverse(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q is a cursor, and as it spells itself, %q, it is none: %v", text, first, err)
 		}
-		if !slices.Equal(again.names, first.names) || again.String() != first.String() || again.Len() != first.Len() {
+		if !slices.Equal(again.places, first.places) || again.String() != first.String() || again.Len() != first.Len() {
 			t.Errorf("%q is read as %q, and that as %q", text, first, again)
 		}
-		for _, name := range first.names {
-			checkEntry(t, first, again, name)
+		for _, p := range first.places {
+			checkEntry(t, first, again, p.name)
 		}
 	})
 }

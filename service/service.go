@@ -314,7 +314,7 @@ func (s *Service) isGoing() error {
 
 // probe sends a message through the real path and waits for it.
 func (s *Service) probe(ctx context.Context) error {
-	session := newSession(s, auth.Identity{}, s.limits().Heartbeat)
+	session := newSession(s, auth.Identity{}, s.limits().Heartbeat, false)
 	defer session.close(nil)
 	name := reserved + "ready." + session.id
 	sub := newSubscription(session, subKey{name: name})

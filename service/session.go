@@ -59,7 +59,8 @@ type Session struct {
 	commands sync.Mutex
 
 	mu      sync.Mutex
-	subs    map[subKey]*subscription
+	subs    subscriptions
+	over    bool                // closed: nothing is added any more
 	queue   []*subscription     // to be read
 	notices []*Frame            // to be sent before anything else
 	present map[string]struct{} // channels that the session is present in
@@ -71,18 +72,21 @@ type Session struct {
 	unseen []*subscription // that may have checkpoints to send
 	silent time.Time       // since when the client is sent nothing
 	marked time.Time       // when checkpoints were sent last
-	batch  batch
+	batch  *batch          // what is sent next; sessions of one writer share the writer's
 	timer  *time.Timer
 }
 
-// newSession makes a session with its first notice. Only register makes it
-// known to others.
-func newSession(s *Service, identity auth.Identity, heartbeat time.Duration) *Session {
+// newSession makes a session. One of a sink has no goroutine to wake. Only register
+// makes it known to others.
+func newSession(s *Service, identity auth.Identity, heartbeat time.Duration, isSink bool) *Session {
 	session := &Session{
 		id:      rand.Text()[:16],
 		service: s,
 		started: time.Now(), marked: time.Now(), heartbeat: heartbeat, budget: int64(s.limits().PendingBytes),
-		cut: func() {}, wake: make(chan struct{}, 1), writer: s.writer(), slot: noSlot, subs: map[subKey]*subscription{},
+		cut: func() {}, writer: s.writer(), slot: noSlot,
+	}
+	if !isSink {
+		session.wake, session.batch = make(chan struct{}, 1), &batch{}
 	}
 	session.token = s.newToken(session.id)
 	session.identity.Store(&identity)
@@ -91,14 +95,14 @@ func newSession(s *Service, identity auth.Identity, heartbeat time.Duration) *Se
 	return session
 }
 
-func (s *Session) ready() *Frame {
-	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Ready{Ready: &millracev1.Ready{
+func (s *Session) ready() *millracev1.Ready {
+	return &millracev1.Ready{
 		Session:           s.id,
 		SessionToken:      s.token,
 		User:              s.who().User,
 		HeartbeatInterval: durationpb.New(s.heartbeat),
 		ExpireTime:        expireTime(s.who()),
-	}}})
+	}
 }
 
 // subscribe adds a channel or pattern. A nil answer without an error means that
@@ -207,7 +211,7 @@ func newSubscription(s *Session, key subKey) *subscription {
 func (s *Session) missing(keys ...subKey) ([]subKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	missing := slices.DeleteFunc(keys, func(key subKey) bool { return s.subs[key] != nil })
+	missing := slices.DeleteFunc(keys, func(key subKey) bool { return s.subs.get(key) != nil })
 	has, limit := len(s.subs)+len(missing), s.service.limits().Channels
 	if len(missing) > 0 && has > limit {
 		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "subscriptions", has, limit, "channels").on(missing[0].name)
@@ -218,12 +222,12 @@ func (s *Session) missing(keys ...subKey) ([]subKey, error) {
 // insert hands a new subscription to the reader.
 func (s *Session) insert(sub *subscription) error {
 	s.mu.Lock()
-	if s.subs == nil {
+	if s.over {
 		s.mu.Unlock()
 		sub.feed.leave()
 		return s.reason()
 	}
-	s.subs[sub.key] = sub
+	s.subs.put(sub)
 	s.mu.Unlock()
 	s.enqueue(sub)
 	return nil
@@ -257,13 +261,12 @@ func (s *Session) drop(sub *subscription, why *millracev1.ErrorInfo) {
 // remove takes a subscription out. Called under commands.
 func (s *Session) remove(key subKey) bool {
 	s.mu.Lock()
-	sub, found := s.subs[key]
-	delete(s.subs, key)
+	sub := s.subs.take(key)
 	s.mu.Unlock()
-	if found {
+	if sub != nil {
 		sub.close()
 	}
-	return found
+	return sub != nil
 }
 
 // close ends a subscription: its feed sees nothing more, and what waited for it
@@ -357,8 +360,7 @@ func (s *Session) next(ctx context.Context) ([]*Frame, error) {
 // collect fills the batch: notices first, then each subscription in turn. One
 // that has more than fits goes to the end of the line.
 func (s *Session) collect(ctx context.Context) error {
-	clear(s.batch.frames)
-	s.batch.frames, s.batch.bytes = s.batch.frames[:0], 0
+	s.batch.reset()
 	s.mu.Lock()
 	s.batch.add(s.notices...)
 	s.notices = nil
@@ -400,13 +402,13 @@ func (s *Session) collect(ctx context.Context) error {
 // readOne takes one subscription's turn.
 func (s *Session) readOne(ctx context.Context, sub *subscription, now time.Time) (more bool, err error) {
 	from := len(s.batch.frames)
-	more, err = sub.read(ctx, &s.batch)
+	more, err = sub.read(ctx, s.batch)
 	for sub.pace.latestPerKey && err == nil {
 		s.batch.conflate(from)
 		if !more || s.batch.full() {
 			break
 		}
-		more, err = sub.read(ctx, &s.batch)
+		more, err = sub.read(ctx, s.batch)
 	}
 	sub.report()
 	if sub.pace.interval > 0 && len(s.batch.frames) > from {
@@ -471,7 +473,7 @@ func (s *Session) checkpoints(now time.Time) {
 	for _, sub := range s.unseen {
 		sub.unseen = false
 		if !sub.removed.Load() {
-			sub.feed.checkpoints(&s.batch)
+			sub.feed.checkpoints(s.batch)
 		}
 	}
 	clear(s.unseen)
@@ -504,7 +506,7 @@ func (s *Session) enter(name string, data *millracev1.Payload) (*millracev1.Pres
 func (s *Session) markPresent(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.subs == nil {
+	if s.over {
 		return s.end
 	}
 	if s.present == nil {
@@ -549,6 +551,7 @@ func (s *Session) close(end error) {
 	defer s.commands.Unlock()
 	s.mu.Lock()
 	subs := s.subs
+	s.over = true
 	s.subs, s.queue, s.notices = nil, nil, nil
 	s.mu.Unlock()
 	for _, sub := range subs {

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	millracev1 "millrace.dev/gen/millrace/v1"
 	"millrace.dev/service"
 )
 
@@ -13,7 +12,7 @@ import (
 type sink struct{ *client }
 
 // Attach implements [service.Sink].
-func (s sink) Attach(a service.Attachment, _ *millracev1.Ready) error {
+func (s sink) Attach(a service.Attachment) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.attachment = &a

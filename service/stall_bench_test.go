@@ -50,7 +50,7 @@ func (r *reader) Send(any) error     { return errors.New("a sink is delivered to
 func (r *reader) Idle()              {}
 func (r *reader) End(error)          {}
 
-func (r *reader) Attach(a service.Attachment, _ *millracev1.Ready) error {
+func (r *reader) Attach(a service.Attachment) error {
 	r.session = a
 	return nil
 }

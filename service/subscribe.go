@@ -67,7 +67,7 @@ func (s *Service) end(session *Session, reason error) error {
 func (s *Session) run(ctx context.Context, send func(*Batch) error) error {
 	for {
 		frames, end := s.next(ctx)
-		s.counts().count(&s.batch)
+		s.counts().count(s.batch)
 		for len(frames) > 0 {
 			n := batchLen(frames)
 			began := time.Now()
@@ -102,8 +102,7 @@ func batchLen(frames []*Frame) int {
 	return n
 }
 
-// openSession makes a session and makes it known. One of a sink has no goroutine
-// to wake.
+// openSession makes a session with its first notice, and makes it known.
 func (s *Service) openSession(ctx context.Context, request *millracev1.SubscribeRequest, isSink bool) (*Session, error) {
 	if n := len(request.GetClient()); n > maxClientBytes {
 		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, "client", n, maxClientBytes, "bytes")
@@ -113,11 +112,8 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 		heartbeat = min(max(d.AsDuration(), minHeartbeat), maxHeartbeat)
 	}
 	c := callerOf(ctx)
-	session := newSession(s, c.identity, heartbeat)
+	session := newSession(s, c.identity, heartbeat, isSink)
 	session.client, session.scope, session.host = request.GetClient(), c.scope, c.host
-	if isSink {
-		session.wake = nil
-	}
 	if info, ok := connect.CallInfoForServerContext(ctx); ok {
 		session.protocol, session.peer = info.Protocol, info.PeerAddr
 	}
@@ -128,7 +124,7 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 		return nil, err // nothing is taken over by a node that keeps no session
 	}
 	s.takeOver(ctx, session, request.GetSessionToken())
-	session.notices = []*Frame{session.ready()}
+	session.notices = []*Frame{newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Ready{Ready: session.ready()}})}
 	if err := s.register(session); err != nil {
 		session.part(err) // what it has taken over
 		return nil, err

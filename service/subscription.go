@@ -39,8 +39,8 @@ type subscription struct {
 	// session's pending ones. It only rises.
 	counted atomic.Uint64
 
-	passed uint64 // where it was when it last let go, in bytes; guarded by topic.mu
-	kept   latest // what waits in place of the topic's frames; guarded by topic.mu
+	passed uint64  // where it was when it last let go, in bytes; guarded by topic.mu
+	kept   *latest // what waits in place of the topic's frames, nil for nothing; guarded by topic.mu
 
 	// Owned by the session's reader.
 	behind   bool
@@ -93,6 +93,12 @@ func (b *batch) add(frames ...*Frame) {
 		b.frames = append(b.frames, f)
 		b.bytes += f.size()
 	}
+}
+
+// reset empties the batch, and lets go of its frames.
+func (b *batch) reset() {
+	clear(b.frames)
+	b.frames, b.bytes = b.frames[:0], 0
 }
 
 func (b *batch) full() bool { return b.bytes >= maxBatchBytes }
@@ -185,7 +191,7 @@ func (sub *subscription) dropOldest(n *node) {
 	for next := to.next.Load(); next != nil && next != n && to.bytes-at.bytes < excess; next = to.next.Load() {
 		to = next
 		if m := to.frame.Message; !m.Ephemeral {
-			sub.kept.lost = m.Position
+			sub.keep().lost = m.Position
 		}
 	}
 	sub.cursor.Store(to)
@@ -197,7 +203,8 @@ func (sub *subscription) dropOldest(n *node) {
 func (sub *subscription) keepLatest(n *node) {
 	s := sub.session
 	at := sub.cursor.Swap(n)
-	before := sub.kept.bytes
+	kept := sub.keep()
+	before := kept.bytes
 	s.pending.Add(-int64(n.bytes - at.bytes))
 	limit := s.budget/2 - (s.pending.Load() - int64(before))
 	for at != n {
@@ -206,12 +213,12 @@ func (sub *subscription) keepLatest(n *node) {
 		if m.Ephemeral {
 			continue // they are the first to go
 		}
-		sub.kept.passed = m.Position
+		kept.passed = m.Position
 		if sub.selects.includes(m) {
-			sub.kept.add(at.frame, int(limit))
+			kept.add(at.frame, int(limit))
 		}
 	}
-	s.pending.Add(int64(sub.kept.bytes - before))
+	s.pending.Add(int64(kept.bytes - before))
 }
 
 // fallBack lets go of the topic's frames, as far as they were counted. Called under
@@ -240,8 +247,18 @@ func (sub *subscription) letGo() {
 	sub.topic.mu.Lock()
 	defer sub.topic.mu.Unlock()
 	sub.fallBack()
-	sub.session.pending.Add(-int64(sub.kept.bytes))
-	sub.kept = latest{}
+	if sub.kept != nil {
+		sub.session.pending.Add(-int64(sub.kept.bytes))
+		sub.kept = nil
+	}
+}
+
+// keep is what waits in place of the topic's frames. Called under topic.mu.
+func (sub *subscription) keep() *latest {
+	if sub.kept == nil {
+		sub.kept = &latest{}
+	}
+	return sub.kept
 }
 
 // read adds what the subscription has to show. It returns true if there is
@@ -323,14 +340,21 @@ func (sub *subscription) waiting() (bytes uint64, behind bool) {
 	if at == nil {
 		return 0, true
 	}
-	return t.tail.Load().bytes - at.bytes + uint64(sub.kept.bytes), false
+	bytes = t.tail.Load().bytes - at.bytes
+	if sub.kept != nil {
+		bytes += uint64(sub.kept.bytes)
+	}
+	return bytes, false
 }
 
 // takeKept shows what was kept. Called under topic.mu.
 func (sub *subscription) takeKept(b *batch) {
+	if sub.kept == nil {
+		return
+	}
 	sub.session.pending.Add(-int64(sub.kept.bytes))
 	if f, isChannel := sub.feed.(*channelFeed); isChannel {
 		f.acceptKept(sub.kept, b)
 	}
-	sub.kept = latest{}
+	sub.kept = nil
 }

@@ -17,7 +17,7 @@ import (
 type Sink interface {
 	connect.ServerStream
 	// Attach opens the stream. If it fails, the session ends at once.
-	Attach(a Attachment, ready *millracev1.Ready) error
+	Attach(a Attachment) error
 	// Deliver sends frames. It returns false if the client has not taken all of
 	// them: what is left is the sink's, which calls Attachment.Resume when it is
 	// gone. Until then nothing is delivered.
@@ -30,6 +30,12 @@ type Sink interface {
 
 // Attachment is a sink's way to its session.
 type Attachment struct{ session *Session }
+
+// Token is what other calls are made with in the name of the session.
+func (a Attachment) Token() string { return a.session.token }
+
+// Ready is what the stream's first notice says.
+func (a Attachment) Ready() *millracev1.Ready { return a.session.ready() }
 
 // Resume says that the client has taken everything that was delivered.
 func (a Attachment) Resume() {
@@ -64,6 +70,7 @@ type writer struct {
 	// Owned by the goroutine of run.
 	work  []*Session
 	spare []*group // for groups
+	batch batch    // of the session that is being sent to
 	wheel wheel
 }
 
@@ -189,10 +196,10 @@ func (w *writer) isClosed() bool {
 // attach hands a session over to its writer. Whatever comes of it, the session
 // ends there.
 func (s *Session) attach(sink Sink) error {
-	if err := sink.Attach(Attachment{s}, s.ready().Notice.GetReady()); err != nil {
+	if err := sink.Attach(Attachment{s}); err != nil {
 		return s.service.end(s, err)
 	}
-	s.sink, s.silent = sink, time.Now()
+	s.sink, s.batch, s.silent = sink, &s.writer.batch, time.Now()
 	s.due.Store(s.silent.Add(s.untilDue()).UnixNano())
 	s.attached.Store(true)
 	s.awake() // also for the writer to watch it
@@ -244,7 +251,7 @@ func (s *Session) deliver(now time.Time) error {
 	if s.expelled.Load() {
 		return s.reason()
 	}
-	s.counts().count(&s.batch)
+	s.counts().count(s.batch)
 	taken, err := s.sink.Deliver(s.batch.frames)
 	s.sent(s.batch.frames, now)
 	if taken {
@@ -273,8 +280,7 @@ func (s *Session) tick(ctx context.Context, now time.Time) {
 		s.sweep(ctx)
 		return
 	}
-	clear(s.batch.frames)
-	s.batch.frames, s.batch.bytes = s.batch.frames[:0], 0
+	s.batch.reset()
 	if err := s.onTimer(now); err != nil {
 		s.detach(err)
 		return

@@ -10,7 +10,6 @@ import (
 
 	"millrace.dev/adapters/internal/outlet"
 	"millrace.dev/adapters/internal/poll"
-	millracev1 "millrace.dev/gen/millrace/v1"
 	"millrace.dev/service"
 )
 
@@ -27,7 +26,7 @@ type socket struct {
 }
 
 // Attach implements [service.Sink].
-func (s *socket) Attach(session service.Attachment, _ *millracev1.Ready) error {
+func (s *socket) Attach(session service.Attachment) error {
 	s.session = session
 	s.setHeaders()
 	head := s.head()

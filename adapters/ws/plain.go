@@ -318,14 +318,15 @@ func (p *plain) hello(ctx context.Context, c *plainCommand) error {
 	if err != nil {
 		return err
 	}
+	ready := p.session.Ready()
 	return p.answer(frame("hello", c.ID, map[string]any{
 		"version":      info.GetVersion(),
 		"node":         info.GetNode(),
 		"time":         info.GetTime().AsTime().UnixMilli(),
-		"session":      p.ready.GetSession(),
-		"sessionToken": p.ready.GetSessionToken(),
-		"user":         p.ready.GetUser(),
-		"ping":         p.ready.GetHeartbeatInterval().AsDuration().Milliseconds(),
+		"session":      ready.GetSession(),
+		"sessionToken": ready.GetSessionToken(),
+		"user":         ready.GetUser(),
+		"ping":         ready.GetHeartbeatInterval().AsDuration().Milliseconds(),
 		"limits": map[string]any{
 			"payloadBytes": info.GetLimits().GetMaxPayloadBytes(),
 			"channels":     info.GetLimits().GetMaxChannels(),

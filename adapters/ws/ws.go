@@ -131,7 +131,6 @@ type connection struct {
 	conn    *websocket.Conn
 	in      *poll.Conn
 	out     *outlet.Outlet
-	ready   *millracev1.Ready
 	session service.Attachment
 
 	buffered *bufio.Reader // what the library reads from; owned by who reads
@@ -176,18 +175,18 @@ func (c *connection) Send(any) error { return errors.New("a sink is delivered to
 
 // Attach implements [service.Sink]: it upgrades the connection and starts to
 // read from it.
-func (c *connection) Attach(session service.Attachment, ready *millracev1.Ready) error {
+func (c *connection) Attach(session service.Attachment) error {
 	c.answered = true
-	c.session, c.ready = session, ready
+	c.session = session
 	c.attached.Store(true)
-	c.peer = c.peer.WithSession(ready.GetSessionToken())
+	c.peer = c.peer.WithSession(session.Token())
 	c.heard.Store(true)
 	if c.first == nil {
 		if err := c.accept(); err != nil {
 			return err
 		}
 	} else {
-		c.wire.authenticated(*c.first, ready)
+		c.wire.authenticated(*c.first, session.Ready())
 	}
 	hasMore := c.buffered.Buffered() > 0 // behind the first frame
 	c.in.Start(session.Go, c.turn)

@@ -98,18 +98,22 @@ func (t *turnstile) leave(addr netip.Addr) {
 }
 
 func (t *turnstile) counted(conn net.Conn, addr netip.Addr) net.Conn {
-	return &countedConn{Conn: conn, leave: sync.OnceFunc(func() { t.leave(addr) })}
+	return &countedConn{Conn: conn, entrance: t, from: addr}
 }
 
 // countedConn is a connection that leaves when it is closed.
 type countedConn struct {
 	net.Conn
-	leave func()
+	entrance *turnstile
+	from     netip.Addr
+	left     atomic.Bool
 }
 
 // Close implements [net.Conn].
 func (c *countedConn) Close() error {
-	c.leave()
+	if !c.left.Swap(true) {
+		c.entrance.leave(c.from)
+	}
 	return c.Conn.Close()
 }
 

@@ -22,6 +22,8 @@ type Peer struct {
 	Address  string
 	// Header are the request's headers that calls may look at.
 	Header http.Header
+	// Session is the token of a live session, whose credentials count instead.
+	Session string
 }
 
 // From describes the sender of a request. A ticket in the URL counts as one in
@@ -45,13 +47,16 @@ func (p Peer) WithToken(token string) Peer {
 
 // WithSession is the peer with the credentials of a live session.
 func (p Peer) WithSession(token string) Peer {
-	p.Header = http.Header{service.HeaderSession: {token}}
+	p.Header, p.Session = nil, token
 	return p
 }
 
 // Info is the call's description for the Connect server.
 func (p Peer) Info() *connect.CallInfo {
 	info := &connect.CallInfo{PeerAddr: p.Address, Protocol: p.Protocol, Codec: p.Codec}
+	if p.Session != "" {
+		info.RequestHeader().Set(service.HeaderSession, p.Session)
+	}
 	for name, values := range p.Header {
 		if !strings.HasPrefix(name, "Sec-") && name != "Connection" && name != "Upgrade" {
 			info.RequestHeader().SetValues(name, values)
