@@ -15,6 +15,7 @@ import (
 
 	"millrace.dev/adapters/cors"
 	"millrace.dev/adapters/httpapi"
+	"millrace.dev/adapters/ring"
 	"millrace.dev/adapters/sse"
 	"millrace.dev/adapters/ws"
 	"millrace.dev/auth"
@@ -97,6 +98,7 @@ func configuration() service.Config {
 			{Pattern: "presence:*", Announce: true},
 		},
 		Limits: service.Limits{Linger: 50 * time.Millisecond},
+		Outbox: ring.Outbox,
 	}
 }
 

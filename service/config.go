@@ -38,6 +38,16 @@ type Config struct {
 	// nowhere.
 	Meters  metric.MeterProvider
 	Tracers trace.TracerProvider
+	// Outbox makes a place where sinks put what is sent together; each writer has
+	// its own. Default none: each sink sends for itself.
+	Outbox func() Outbox
+}
+
+func (c Config) outbox() Outbox {
+	if c.Outbox == nil {
+		return nil
+	}
+	return c.Outbox()
 }
 
 // Rule is the settings of the channels that match a pattern.

@@ -126,6 +126,9 @@ func isMatched(name string, patterns []string) bool {
 // Len is how many channels and patterns the cursor knows.
 func (c *Cursor) Len() int { return len(c.places) }
 
+// IsOnly reports whether a channel is the only one that the cursor knows.
+func (c *Cursor) IsOnly(name string) bool { return len(c.places) == 1 && c.places[0].name == name }
+
 // String is the opaque text: unpadded base64url of a millrace.v1.Cursor.
 func (c *Cursor) String() string { return c.text(math.MaxInt) }
 

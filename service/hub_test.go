@@ -26,7 +26,7 @@ type listener struct {
 
 // listen has a new listener join the topic of a name, live.
 func listen(h *hub, name string) *listener {
-	w := newWriter()
+	w := newWriter(nil)
 	session := &Session{wake: make(chan struct{}, 1), writer: w, budget: 1 << 40}
 	l := &listener{hub: h, writer: w, sub: newSubscription(session, subKey{name: name})}
 	l.sub.feed = l

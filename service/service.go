@@ -112,7 +112,7 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 	s.stop = stop
 	s.stopped.Go(func() { s.watchdog(running) })
 	for range runtime.GOMAXPROCS(0) {
-		w := newWriter()
+		w := newWriter(config.outbox())
 		s.writers = append(s.writers, w)
 		s.stopped.Go(func() { w.run(running) })
 	}

@@ -20,17 +20,17 @@ func (s sink) Attach(a service.Attachment) error {
 }
 
 // Deliver implements [service.Sink].
-func (s sink) Deliver(frames []*service.Frame) (taken bool, err error) {
+func (s sink) Deliver(delivery service.Delivery) (taken bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone != nil {
 		return true, s.gone
 	}
 	if s.gate != nil {
-		s.left = slices.Clone(frames)
+		s.left = slices.Clone(delivery.Frames)
 		return false, nil
 	}
-	s.keep(frames)
+	s.keep(delivery.Frames)
 	return true, nil
 }
 

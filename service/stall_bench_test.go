@@ -55,11 +55,11 @@ func (r *reader) Attach(a service.Attachment) error {
 	return nil
 }
 
-func (r *reader) Deliver(frames []*service.Frame) (bool, error) {
+func (r *reader) Deliver(delivery service.Delivery) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	for _, f := range frames {
+	for _, f := range delivery.Frames {
 		if f.Message == nil {
 			continue
 		}

@@ -18,10 +18,10 @@ type Sink interface {
 	connect.ServerStream
 	// Attach opens the stream. If it fails, the session ends at once.
 	Attach(a Attachment) error
-	// Deliver sends frames. It returns false if the client has not taken all of
-	// them: what is left is the sink's, which calls Attachment.Resume when it is
-	// gone. Until then nothing is delivered.
-	Deliver(frames []*Frame) (taken bool, err error)
+	// Deliver sends frames, or has the outbox send them. It returns false if the
+	// client has not taken all of them: what is left is the sink's, which calls
+	// Attachment.Resume when it is gone. Until then nothing is delivered.
+	Deliver(delivery Delivery) (taken bool, err error)
 	// Idle sends a sign of life, after the heartbeat interval without anything.
 	Idle()
 	// End says why the session is over. It is the last call.
@@ -53,6 +53,9 @@ func (a Attachment) Go(run func()) { a.session.service.stopped.Go(run) }
 // Leave ends the session, as the connection has for the given reason.
 func (a Attachment) Leave(reason error) { a.session.finish(reason) }
 
+// sendTogether is for how many sessions an outbox waits: none of them waits long.
+const sendTogether = 64
+
 // maxPause bounds how long a busy writer waits for more to send at once.
 const maxPause = 2 * time.Millisecond
 
@@ -60,6 +63,7 @@ const maxPause = 2 * time.Millisecond
 // attached to it, in turn, whatever each has pending in one write.
 type writer struct {
 	wake   chan struct{} // holds one token if there is something to do
+	outbox Outbox        // nil where none is configured
 	counts counts
 
 	mu     sync.Mutex
@@ -68,13 +72,14 @@ type writer struct {
 	closed bool       // no session is attached any more
 
 	// Owned by the goroutine of run.
-	work  []*Session
-	spare []*group // for groups
-	batch batch    // of the session that is being sent to
-	wheel wheel
+	work   []*Session
+	spare  []*group // for groups
+	batch  batch    // of the session that is being sent to
+	blocks blocks
+	wheel  wheel
 }
 
-func newWriter() *writer { return &writer{wake: make(chan struct{}, 1)} }
+func newWriter(outbox Outbox) *writer { return &writer{wake: make(chan struct{}, 1), outbox: outbox} }
 
 // add has the writer look at a session. Its scheduled flag is set.
 func (w *writer) add(s *Session) {
@@ -136,11 +141,27 @@ func (w *writer) sweep(ctx context.Context) {
 	w.mu.Lock()
 	w.work, w.queue = w.queue, w.work[:0]
 	w.mu.Unlock()
-	for _, s := range w.work {
+	for i, s := range w.work {
 		s.scheduled.Store(false)
 		s.sweep(ctx)
+		if (i+1)%sendTogether == 0 {
+			w.flush()
+		}
 	}
+	w.flush()
+	w.blocks.reset()
 	clear(w.work)
+}
+
+// flush sends what sinks have put into the outbox. Nobody needs the blocks then,
+// but for those that more sessions may share.
+func (w *writer) flush() {
+	if w.outbox != nil {
+		w.outbox.Flush()
+	}
+	if len(w.blocks.bytes) > maxBlockBytes {
+		w.blocks.reset()
+	}
 }
 
 func (w *writer) visit() {
@@ -163,6 +184,8 @@ func (w *writer) tick(ctx context.Context, now time.Time) {
 		}
 		w.watch(s)
 	}
+	w.flush()
+	w.blocks.reset()
 }
 
 // watch has the session ticked when it is due, while it is attached.
@@ -183,6 +206,9 @@ func (w *writer) close() {
 	}
 	for _, s := range left {
 		s.detach(engine.ErrClosed)
+	}
+	if w.outbox != nil {
+		w.outbox.Close() //nolint:errcheck // it has nothing to lose
 	}
 }
 
@@ -252,7 +278,7 @@ func (s *Session) deliver(now time.Time) error {
 		return s.reason()
 	}
 	s.counts().count(s.batch)
-	taken, err := s.sink.Deliver(s.batch.frames)
+	taken, err := s.sink.Deliver(Delivery{Frames: s.batch.frames, Outbox: s.writer.outbox, blocks: &s.writer.blocks})
 	s.sent(s.batch.frames, now)
 	if taken {
 		s.blocked.Store(false)

@@ -2,14 +2,17 @@ package sse
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"millrace.dev/adapters/internal/outlet"
 	"millrace.dev/adapters/internal/poll"
+	"millrace.dev/adapters/ring"
 	"millrace.dev/service"
 )
 
@@ -41,8 +44,7 @@ func (s *socket) Attach(session service.Attachment) error {
 		return err
 	}
 	s.started = true
-	s.chunk(s.greet, "", func(b []byte) { _, err = s.out.Write(b) })
-	if err != nil {
+	if _, err := s.out.Write(s.appendChunk(nil, s.greet)); err != nil {
 		return err
 	}
 	s.in.Start(session.Go, s.turn)
@@ -80,28 +82,61 @@ func (s *socket) turn() bool {
 // them zeros, which every HTTP client reads.
 const chunkHead = "00000000\r\n"
 
-// chunk makes one chunk of what fill puts into the stream's buffer, and the tail
-// behind it, and hands it to send. An empty chunk would end the stream.
-func (s *socket) chunk(fill func(), tail string, send func([]byte)) {
-	scratch := outlet.Take()
-	defer scratch.Put()
-	s.buffer = scratch.Bytes
-	s.buffer = append(s.buffer, chunkHead...)
+// appendChunk appends one chunk of what fill puts into the stream's buffer. An
+// empty chunk would end the stream.
+func (s *socket) appendChunk(b []byte, fill func()) []byte {
+	from := len(b)
+	b = append(b, chunkHead...)
+	s.buffer = b
 	fill()
-	n := len(s.buffer) - len(chunkHead)
-	copy(s.buffer, fmt.Appendf(nil, "%08x", n))
-	s.buffer = append(s.buffer, "\r\n"+tail...)
-	scratch.Bytes, s.buffer = s.buffer, nil
-	if n > 0 {
-		send(scratch.Bytes)
+	chunk := s.buffer
+	s.buffer = nil
+	n := len(chunk) - from - len(chunkHead)
+	if n == 0 {
+		return chunk[:from]
 	}
+	var length [4]byte
+	binary.BigEndian.PutUint32(length[:], uint32(n))
+	hex.Encode(chunk[from:], length[:])
+	return append(chunk, "\r\n"...)
 }
 
 // Deliver implements [service.Sink].
-func (s *socket) Deliver(frames []*service.Frame) (taken bool, err error) {
-	taken = true
-	s.chunk(func() { s.append(frames) }, "", func(b []byte) { taken, err = s.out.Send(b) })
-	return taken, err
+func (s *socket) Deliver(delivery service.Delivery) (bool, error) {
+	fill := func(b []byte) []byte { return s.appendChunk(b, func() { s.append(delivery.Frames) }) }
+	var block []byte
+	if s.isAlike(delivery.Frames) {
+		block = delivery.Shared(s.format(true), fill)
+		s.pass(delivery.Frames)
+	} else {
+		block = delivery.Own(fill)
+	}
+	if len(block) == 0 {
+		return true, nil
+	}
+	return s.out.SendWith(ring.Of(delivery.Outbox), block)
+}
+
+// isAlike reports whether frames look alike on every stream: they are messages of
+// the only channel that the cursor has.
+func (s *stream) isAlike(frames []*service.Frame) bool {
+	for _, f := range frames {
+		if f.Message == nil || !s.cursor.IsOnly(f.Message.Channel) {
+			return false
+		}
+	}
+	return true
+}
+
+// pass moves the cursor behind messages of its only channel.
+func (s *stream) pass(frames []*service.Frame) {
+	for _, f := range slices.Backward(frames) {
+		if !f.Message.Ephemeral {
+			s.cursor.Set(f.Message.Channel, f.Message.Position)
+			s.sent = ""
+			return
+		}
+	}
 }
 
 const lastChunk = "0\r\n\r\n"
@@ -112,7 +147,7 @@ func (s *socket) Idle() {}
 
 // End implements [service.Sink].
 func (s *socket) End(reason error) {
-	s.chunk(func() { s.error(reason) }, lastChunk, s.out.Shut)
+	s.out.Shut(append(s.appendChunk(nil, func() { s.error(reason) }), lastChunk...))
 	s.out.Finish()
 }
 

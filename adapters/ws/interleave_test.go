@@ -14,6 +14,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"millrace.dev/adapters/ring"
 	"millrace.dev/adapters/ws"
 	"millrace.dev/engine"
 	"millrace.dev/engine/memory"
@@ -26,10 +27,12 @@ import (
 // library.
 func TestFramesOfTheServiceAndOfTheLibraryNeverMix(t *testing.T) {
 	t.Parallel()
-	t.Run("TCP", func(t *testing.T) { t.Parallel(); interleave(t, func(l net.Listener) net.Listener { return l }) })
+	direct := func(l net.Listener) net.Listener { return l }
+	t.Run("TCP", func(t *testing.T) { t.Parallel(); interleave(t, direct, nil) })
+	t.Run("TCP with a ring", func(t *testing.T) { t.Parallel(); interleave(t, direct, ring.Outbox) })
 	t.Run("as TLS", func(t *testing.T) {
 		t.Parallel()
-		interleave(t, func(l net.Listener) net.Listener { return opaque{l} })
+		interleave(t, func(l net.Listener) net.Listener { return opaque{l} }, ring.Outbox)
 	})
 }
 
@@ -43,11 +46,12 @@ func (l opaque) Accept() (net.Conn, error) {
 	return struct{ net.Conn }{conn}, err
 }
 
-func interleave(t *testing.T, wrap func(net.Listener) net.Listener) {
+func interleave(t *testing.T, wrap func(net.Listener) net.Listener, outbox func() service.Outbox) {
 	t.Helper()
 	node, err := service.New(t.Context(), memory.Open(memory.Options{}), service.Config{
 		// Enough for whoever falls behind to catch up.
-		Rules: []service.Rule{{Pattern: ">", History: engine.Retention{Messages: 1000}}},
+		Rules:  []service.Rule{{Pattern: ">", History: engine.Retention{Messages: 1000}}},
+		Outbox: outbox,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -28,6 +28,8 @@ type commandID = json.RawMessage
 
 func (p *plain) messageType() websocket.MessageType { return websocket.MessageText }
 
+func (p *plain) format() service.Format { return service.FormatWebSocket }
+
 func (p *plain) appendFrame(b []byte, f *service.Frame) []byte {
 	if f.Message != nil {
 		return append(b, f.Bytes(service.FormatWebSocket, encodeMessage)...)

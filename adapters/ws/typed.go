@@ -18,7 +18,7 @@ import (
 type typed struct {
 	*connection
 	kind      websocket.MessageType
-	format    service.Format
+	encoding  service.Format
 	encode    func(*service.Frame) []byte
 	marshal   func(proto.Message) ([]byte, error)
 	unmarshal func([]byte, proto.Message) error
@@ -28,7 +28,7 @@ func typedProto(c *connection) *typed {
 	return &typed{
 		connection: c,
 		kind:       websocket.MessageBinary,
-		format:     service.FormatWebSocketProto,
+		encoding:   service.FormatWebSocketProto,
 		encode: func(f *service.Frame) []byte {
 			return appendFrame(nil, websocket.MessageBinary, service.EncodeProto(f))
 		},
@@ -41,7 +41,7 @@ func typedJSON(c *connection) *typed {
 	return &typed{
 		connection: c,
 		kind:       websocket.MessageText,
-		format:     service.FormatWebSocketJSON,
+		encoding:   service.FormatWebSocketJSON,
 		encode: func(f *service.Frame) []byte {
 			return appendFrame(nil, websocket.MessageText, service.EncodeJSON(f))
 		},
@@ -52,8 +52,10 @@ func typedJSON(c *connection) *typed {
 
 func (t *typed) messageType() websocket.MessageType { return t.kind }
 
+func (t *typed) format() service.Format { return t.encoding }
+
 func (t *typed) appendFrame(b []byte, f *service.Frame) []byte {
-	return append(b, f.Bytes(t.format, t.encode)...)
+	return append(b, f.Bytes(t.encoding, t.encode)...)
 }
 
 // command runs the method that a Command stands for.

@@ -31,6 +31,7 @@ import (
 	"millrace.dev/adapters/internal/call"
 	"millrace.dev/adapters/internal/outlet"
 	"millrace.dev/adapters/internal/poll"
+	"millrace.dev/adapters/ring"
 	millracev1 "millrace.dev/gen/millrace/v1"
 	"millrace.dev/gen/millrace/v1/millracev1connect"
 	"millrace.dev/service"
@@ -96,6 +97,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // wire is how frames and commands look on a connection.
 type wire interface {
 	messageType() websocket.MessageType
+	format() service.Format
 	// appendFrame appends a message or notice of the session's stream as frames,
 	// or nothing if the client does not want it.
 	appendFrame(b []byte, f *service.Frame) []byte
@@ -228,16 +230,17 @@ func (c *connection) taken() {
 }
 
 // Deliver implements [service.Sink]: whatever is pending goes in one write.
-func (c *connection) Deliver(frames []*service.Frame) (bool, error) {
-	scratch := outlet.Take()
-	defer scratch.Put()
-	for _, f := range frames {
-		scratch.Bytes = c.wire.appendFrame(scratch.Bytes, f)
-	}
-	if len(scratch.Bytes) == 0 {
+func (c *connection) Deliver(delivery service.Delivery) (bool, error) {
+	block := delivery.Shared(c.wire.format(), func(b []byte) []byte {
+		for _, f := range delivery.Frames {
+			b = c.wire.appendFrame(b, f)
+		}
+		return b
+	})
+	if len(block) == 0 {
 		return true, nil
 	}
-	return c.out.Send(scratch.Bytes)
+	return c.out.SendWith(ring.Of(delivery.Outbox), block)
 }
 
 // Idle implements [service.Sink]: it asks whether the client is there, and gives

@@ -57,6 +57,7 @@ type config struct {
 	SSEChannels []string            `yaml:"sse_channels"`
 
 	DrainWindow time.Duration `yaml:"drain_window"`
+	IOURing     bool          `yaml:"io_uring"`
 	Log         logging       `yaml:"log"`
 	Tracing     tracing       `yaml:"tracing"`
 }
@@ -134,7 +135,8 @@ type tracing struct {
 // are the service's own, written out so that `config show` can show them.
 func defaultConfig() config {
 	return config{
-		Listen: "127.0.0.1:8080",
+		Listen:  "127.0.0.1:8080",
+		IOURing: true,
 		// What comes from this machine comes through a proxy, or from its owner.
 		TrustedProxies: []string{"127.0.0.0/8", "::1"},
 		Authorizer:     authorizer{Timeout: 2 * time.Second, Cache: 5 * time.Second},

@@ -60,7 +60,7 @@ func TestEverySettingIsAFlagAVariableAndAKey(t *testing.T) {
 		"tls_cert": "", "tls_key": "", "open": "true", "secret": "", "secret_file": "", "api_keys": "", "anonymous": "",
 		"public_key_file": "", "client_ca": "", "authenticated": "", "certificates": "",
 		"jwks_url": "https://a.example/keys", "authorizer.url": "http://127.0.0.1:9", "trusted_proxies": "10.0.0.0/8,::1",
-		"listen": "127.0.0.1:9", "tracing.endpoint": "http://127.0.0.1:11", "tracing.sample": "0.5", "admin_listen": "127.0.0.1:10", "log.level": "debug", "log.format": "json", "drain_window": "7s",
+		"listen": "127.0.0.1:9", "tracing.endpoint": "http://127.0.0.1:11", "tracing.sample": "0.5", "admin_listen": "127.0.0.1:10", "log.level": "debug", "log.format": "json", "io_uring": "false", "drain_window": "7s",
 		"rules": "[{pattern: a.>, no_presence: true}]", "join": "{/ws/a: [b]}", "origins": "https://a.example,https://b.example",
 		"fsync": "always", "nats.url": "nats://127.0.0.1:9", "nats.prefix": "other", "nats.replicas": "3",
 		"nats.credentials": "", "nats.ca": "", "nats.cert": "", "nats.key": "",

@@ -12,6 +12,7 @@ import (
 
 	"millrace.dev/adapters/cors"
 	"millrace.dev/adapters/httpapi"
+	"millrace.dev/adapters/ring"
 	"millrace.dev/adapters/sse"
 	"millrace.dev/adapters/ws"
 	"millrace.dev/engine"
@@ -70,8 +71,20 @@ func (s *server) assemble(ctx context.Context, start engine.Open) (err error) {
 		Log:           s.log,
 		Meters:        s.telemetry.meters,
 		Tracers:       s.telemetry.tracerProvider(),
+		Outbox:        s.outbox,
 	})
 	return err
+}
+
+// outbox makes what each writer sends with: a ring, where it is wanted and the
+// system lets the process have one. Containers often do not.
+func (s *server) outbox() service.Outbox {
+	if !s.config.IOURing {
+		return nil
+	}
+	outbox := ring.Outbox()
+	s.log.Debug("a writer begins", "io_uring", outbox != nil)
+	return outbox
 }
 
 // close ends what is behind the addresses.

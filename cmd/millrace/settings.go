@@ -76,6 +76,7 @@ var settings = []setting{
 	{"sse_paths", "`paths` of the Server-Sent Events wire", func(c *config) any { return &c.SSEPaths }},
 	{"sse_channels", "`channels` of an event stream that asks for none", func(c *config) any { return &c.SSEChannels }},
 	{"drain_window", "`time` that clients have to go on elsewhere before a shutdown", func(c *config) any { return &c.DrainWindow }},
+	{"io_uring", "send to many clients with one system call, where the system lets the process", func(c *config) any { return &c.IOURing }},
 	{"log.level", "debug, info, warn or error: least `level` that is logged", func(c *config) any { return &c.Log.Level }},
 	{"tracing.endpoint", "`URL` of a collector that takes traces (OTLP over HTTP), such as http://127.0.0.1:4318; empty for none", func(c *config) any { return &c.Tracing.Endpoint }},
 	{"tracing.sample", "`part` of the calls that is traced, 0 to 1, where no trusted caller has decided", func(c *config) any { return &c.Tracing.Sample }},

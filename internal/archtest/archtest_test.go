@@ -77,12 +77,17 @@ var arrows = []arrow{
 	},
 	{
 		"adapters/ws/...",
-		[]string{"adapters/ws/...", "adapters/internal/...", "service/...", "channel", "engine", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/...", "github.com/coder/websocket/..."},
+		[]string{"adapters/ws/...", "adapters/internal/...", "adapters/ring", "service/...", "channel", "engine", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/...", "github.com/coder/websocket/..."},
 		"a wire translates between its own framing and the service, and knows no other wire",
 	},
 	{
+		"adapters/ring/...",
+		[]string{"service"},
+		"a way to send knows no wire",
+	},
+	{
 		"adapters/...",
-		[]string{"adapters/internal/...", "service/...", "channel", "engine", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/..."},
+		[]string{"adapters/internal/...", "adapters/ring", "service/...", "channel", "engine", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/..."},
 		"a wire translates between its own framing and the service, and knows no other wire",
 	},
 	{

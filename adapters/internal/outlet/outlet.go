@@ -5,14 +5,14 @@
 //   - Send never waits for the client, and never keeps what it was given.
 //   - Bytes arrive in the order of the calls, none cut or doubled.
 //   - A goroutine exists only while the client does not take what was sent.
+//   - The connection is closed only when nothing is sent any more: a send never
+//     meets the descriptor of another connection.
 package outlet
 
 import (
-	"cmp"
 	"errors"
 	"net"
 	"sync"
-	"syscall"
 )
 
 // maxRest bounds what Write may add while the client takes nothing: answers to
@@ -25,41 +25,30 @@ var ErrFull = errors.New("the client does not read")
 // Outlet is a connection whose writes do not block. It is a [net.Conn] for
 // libraries that want one: reads, deadlines and addresses are the connection's.
 type Outlet struct {
-	net.Conn                       // set once
-	raw      syscall.RawConn       // nil where the system knows no direct way: then a goroutine writes
-	sendNow  func(fd uintptr) bool // attempt.send, made once: a closure for each send would cost as much as all else here
-	drained  func()                // called without the lock when rest is empty again
+	net.Conn        // set once
+	fd       int    // noDescriptor where the system knows no direct way: then a goroutine writes
+	drained  func() // called without the lock when rest is empty again
 
 	mu       sync.Mutex
+	queued   []byte // what a ring sends next, before all else
 	rest     []byte // what the client has not taken yet
 	draining bool   // a goroutine writes rest
 	shut     bool   // nothing is accepted any more
 	closing  bool   // the connection is closed when rest is empty
 	err      error  // why writing has failed
-	attempt  attempt
 	drain    sync.WaitGroup
 }
 
-// attempt is one call of send, and what came of it.
-type attempt struct {
-	bytes []byte
-	n     int
-	err   error
-}
-
-func (a *attempt) send(fd uintptr) bool {
-	a.n, a.err = send(fd, a.bytes)
-	return true
-}
+const noDescriptor = -1
 
 // New makes an outlet of a connection. drained is called each time after Send
 // has returned taken false, once everything was taken or writing has failed. It
 // must not call the outlet.
 func New(conn net.Conn, drained func()) *Outlet {
-	o := &Outlet{Conn: conn, drained: drained}
+	o := &Outlet{Conn: conn, drained: drained, fd: noDescriptor}
 	if direct, ok := unwrap(conn).(*net.TCPConn); ok && canSend {
 		if raw, err := direct.SyscallConn(); err == nil {
-			o.raw, o.sendNow = raw, o.attempt.send
+			_ = raw.Control(func(fd uintptr) { o.fd = int(fd) }) // else it is closed already
 		}
 	}
 	return o
@@ -79,6 +68,12 @@ func unwrap(conn net.Conn) net.Conn {
 func (o *Outlet) Send(b []byte) (taken bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.sendQueued()
+	return o.send(b)
+}
+
+// send is Send, called under mu.
+func (o *Outlet) send(b []byte) (taken bool, err error) {
 	if o.err != nil || o.shut {
 		return true, o.closed()
 	}
@@ -90,15 +85,21 @@ func (o *Outlet) Send(b []byte) (taken bool, err error) {
 		}
 		b = b[n:]
 	}
-	if len(b) == 0 && len(o.rest) == 0 {
-		return true, nil
+	return o.keep(b), nil
+}
+
+// keep has a goroutine send what the client has not taken, if that is anything.
+// Called under mu.
+func (o *Outlet) keep(left []byte) (nothing bool) {
+	if len(left) == 0 && len(o.rest) == 0 {
+		return true
 	}
-	o.rest = append(o.rest, b...)
+	o.rest = append(o.rest, left...)
 	if !o.draining {
 		o.draining = true
 		o.drain.Go(o.drainRest)
 	}
-	return false, nil
+	return false
 }
 
 // Write implements [net.Conn]: it sends all of b or refuses it.
@@ -117,14 +118,10 @@ func (o *Outlet) Write(b []byte) (int, error) {
 
 // try sends without waiting. Called under mu.
 func (o *Outlet) try(b []byte) (n int, err error) {
-	if o.raw == nil {
+	if o.fd == noDescriptor {
 		return 0, nil
 	}
-	o.attempt = attempt{bytes: b}
-	err = o.raw.Write(o.sendNow)
-	n, err = o.attempt.n, cmp.Or(err, o.attempt.err)
-	o.attempt = attempt{} // b is its owner's again
-	return n, err
+	return send(uintptr(o.fd), b)
 }
 
 // drainRest writes what is left until there is no more, waiting for the client.
@@ -164,6 +161,7 @@ func (o *Outlet) Shut(b []byte) {
 // Finish closes the connection once everything was taken.
 func (o *Outlet) Finish() {
 	o.mu.Lock()
+	o.sendQueued()
 	o.shut, o.closing = true, true
 	draining := o.draining
 	o.mu.Unlock()
@@ -175,7 +173,7 @@ func (o *Outlet) Finish() {
 // Close implements [net.Conn]. It ends a write that waits.
 func (o *Outlet) Close() error {
 	o.mu.Lock()
-	o.shut = true
+	o.shut, o.queued = true, nil
 	if o.err == nil {
 		o.err = net.ErrClosed
 	}
