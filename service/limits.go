@@ -139,7 +139,7 @@ func ageOf(limit time.Duration) time.Duration { return limit - mathrand.N(limit/
 
 // overdue is why the session has to end, as time goes.
 func (s *Session) overdue(now time.Time) error {
-	if expires := s.who().Expires; !expires.IsZero() && !now.Before(expires) {
+	if expires := s.identity.Load().Expires; !expires.IsZero() && !now.Before(expires) {
 		return errExpired()
 	}
 	if !now.Before(s.ends) {

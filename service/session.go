@@ -348,7 +348,7 @@ func (s *Session) reason() error {
 func (s *Session) next(ctx context.Context) ([]*Frame, error) {
 	s.silent = time.Now()
 	for {
-		if err := s.collect(ctx); err != nil || len(s.batch.frames) > 0 {
+		if err := s.collect(ctx, time.Now()); err != nil || len(s.batch.frames) > 0 {
 			return s.batch.frames, err
 		}
 		if err := s.wait(ctx); err != nil || len(s.batch.frames) > 0 {
@@ -359,7 +359,7 @@ func (s *Session) next(ctx context.Context) ([]*Frame, error) {
 
 // collect fills the batch: notices first, then each subscription in turn. One
 // that has more than fits goes to the end of the line.
-func (s *Session) collect(ctx context.Context) error {
+func (s *Session) collect(ctx context.Context, now time.Time) error {
 	s.batch.reset()
 	s.mu.Lock()
 	s.batch.add(s.notices...)
@@ -369,7 +369,6 @@ func (s *Session) collect(ctx context.Context) error {
 	s.queue = s.queue[:0]
 	end := s.end
 	s.mu.Unlock()
-	now := time.Now()
 	if end == nil {
 		end = s.overdue(now)
 	}
@@ -433,7 +432,7 @@ func (s *Session) wait(ctx context.Context) error {
 	if len(s.work) > 0 {
 		return ctx.Err()
 	}
-	d := s.untilDue()
+	d := s.untilDue(time.Now())
 	if s.timer == nil {
 		s.timer = time.NewTimer(d)
 	} else {
@@ -481,15 +480,15 @@ func (s *Session) checkpoints(now time.Time) {
 }
 
 // untilDue is how long the session may wait.
-func (s *Session) untilDue() time.Duration {
-	d := max(s.heartbeat-time.Since(s.silent), 0)
+func (s *Session) untilDue(now time.Time) time.Duration {
+	d := max(s.heartbeat-now.Sub(s.silent), 0)
 	for _, sub := range s.held {
-		d = min(d, max(time.Until(sub.nextTurn), 0))
+		d = min(d, max(sub.nextTurn.Sub(now), 0))
 	}
-	if expires := s.who().Expires; !expires.IsZero() {
-		d = min(d, max(time.Until(expires), 0))
+	if expires := s.identity.Load().Expires; !expires.IsZero() {
+		d = min(d, max(expires.Sub(now), 0))
 	}
-	return min(d, max(time.Until(s.ends), 0))
+	return min(d, max(s.ends.Sub(now), 0))
 }
 
 // enter makes the session present in a channel.

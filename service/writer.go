@@ -57,7 +57,7 @@ func (a Attachment) Leave(reason error) { a.session.finish(reason) }
 const sendTogether = 64
 
 // maxPause bounds how long a busy writer waits for more to send at once.
-const maxPause = 2 * time.Millisecond
+const maxPause = 5 * time.Millisecond
 
 // writer tells its sessions what is published, and sends to those that are
 // attached to it, in turn, whatever each has pending in one write.
@@ -106,8 +106,8 @@ func (w *writer) signal() {
 
 // run sweeps the queue until ctx ends.
 //
-// A writer that is busy more than half of the time waits a little before each
-// sweep. Without that it would come round once for each message, and never have
+// A writer that is busy more than half of the time waits before each sweep as long
+// as the last one took. Without that it would come round once for each message, and never have
 // two to send in one write, just when that is needed most.
 func (w *writer) run(ctx context.Context) {
 	ticker := time.NewTicker(tickInterval)
@@ -124,7 +124,7 @@ func (w *writer) run(ctx context.Context) {
 		case <-w.wake:
 			start := time.Since(epoch)
 			if start-last < took {
-				time.Sleep(min(took/4, maxPause)) //nolint:forbidigo // the pause is the point
+				time.Sleep(min(took, maxPause)) //nolint:forbidigo // the pause is the point
 				start = time.Since(epoch)
 			}
 			w.sweep(ctx)
@@ -226,7 +226,7 @@ func (s *Session) attach(sink Sink) error {
 		return s.service.end(s, err)
 	}
 	s.sink, s.batch, s.silent = sink, &s.writer.batch, time.Now()
-	s.due.Store(s.silent.Add(s.untilDue()).UnixNano())
+	s.due.Store(s.silent.Add(s.untilDue(s.silent)).UnixNano())
 	s.attached.Store(true)
 	s.awake() // also for the writer to watch it
 	if s.writer.isClosed() {
@@ -241,8 +241,9 @@ func (s *Session) sweep(ctx context.Context) {
 		return // attach and Resume schedule it again
 	}
 	s.writer.watch(s)
-	end := s.collect(ctx)
-	if err := s.deliver(time.Now()); err != nil {
+	now := time.Now()
+	end := s.collect(ctx, now)
+	if err := s.deliver(now); err != nil {
 		end = err
 	}
 	switch {
@@ -271,7 +272,7 @@ func (s *Session) deliver(now time.Time) error {
 		return nil
 	}
 	s.silent = now
-	s.due.Store(now.Add(s.untilDue()).UnixNano())
+	s.due.Store(now.Add(s.untilDue(now)).UnixNano())
 	s.blocked.Store(true) // before, because Resume may come before Deliver returns
 	s.writing.Store(now.UnixNano())
 	if s.expelled.Load() {
@@ -289,7 +290,7 @@ func (s *Session) deliver(now time.Time) error {
 
 // holdTimer has the session swept again when the first turn comes.
 func (s *Session) holdTimer() {
-	d := s.untilDue()
+	d := s.untilDue(time.Now())
 	if s.timer == nil {
 		s.timer = time.AfterFunc(d, s.awake)
 		return
