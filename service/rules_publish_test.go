@@ -56,6 +56,7 @@ func TestB4EphemeralMessagesAreTheFirstToGoWhenASessionIsSlow(t *testing.T) {
 				for range test.whispers {
 					n.whisper(strings.Repeat("typing", 5))
 				}
+				synctest.Wait() // until the session is known to be slow
 				c.goOn()
 				got := c.news()
 				if len(got) < 2 || got[1] != "a/1 kept" || len(got) > test.whispers {

@@ -141,6 +141,7 @@ func TestD6CloseEndsASubscriptionThatFellBehind(t *testing.T) {
 			for i := range 100 {
 				n.publish("a", fmt.Sprint(i+1))
 			}
+			synctest.Wait() // until the session is known to be slow
 			c.goOn()
 			got := c.news()
 			if last := got[len(got)-1]; last != "unsubscribed "+name+" GAP" {

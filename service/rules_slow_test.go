@@ -150,6 +150,7 @@ func TestS3WhatTheLogNoLongerKeepsIsAGap(t *testing.T) {
 			n := start(t, slowConfig(100))
 			c := n.stalled(choosing(to("a"), onGap))
 			n.flood("a", 2000)
+			synctest.Wait() // until the session is known to be slow
 			c.goOn()
 			got, others := offsets(c)
 			if !slices.Equal(got, test.rest) || others[len(others)-1] != test.gap {
@@ -192,6 +193,7 @@ func TestS4DropOldestDropsOnlyWhatItMustAndSaysSo(t *testing.T) {
 		n := start(t, slowConfig(0))
 		c := n.stalled(&millracev1.Subscription{Channel: "a", OnSlow: millracev1.OnSlow_ON_SLOW_DROP_OLDEST})
 		n.flood("a", 1000)
+		synctest.Wait() // until the session is known to be slow
 		c.goOn()
 		got, others := offsets(c)
 		first := 1000 - len(got) + 1
