@@ -11,13 +11,17 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	millracev1 "millrace.dev/gen/millrace/v1"
 )
 
 // dial opens a raw connection that does not outlive the test.
@@ -257,5 +261,75 @@ func TestAnAddressHasItsShareOfConnections(t *testing.T) {
 	}
 	if text := get(t, admin+"/metrics", ""); !strings.Contains(text, `millrace_connections_refused_total{server_address="127.0.0.1:0"} 180`) {
 		t.Error("the refused connections are not in the metrics")
+	}
+}
+
+// Ten thousand subscriptions in one frame are one refusal, which names the limit,
+// and the connection goes on.
+func TestAFrameFullOfSubscriptionsIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	_, url := serve(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, url+"/ws", &websocket.DialOptions{Subprotocols: []string{"millrace.v1.json"}}) //nolint:bodyclose // the library does
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	var many []string
+	for i := range 10_000 {
+		many = append(many, fmt.Sprintf(`{"channel":"c%d"}`, i))
+	}
+	for _, frame := range []string{
+		`{"id":"1","updateSubscription":{"add":[` + strings.Join(many, ",") + `]}}`,
+		`{"id":"2","updateSubscription":{"add":[` + many[0] + `]}}`,
+	} {
+		if err := conn.Write(ctx, websocket.MessageText, []byte(frame)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var seen strings.Builder
+	for !strings.Contains(seen.String(), `"channel":"c0"`) {
+		_, data, err := conn.Read(ctx)
+		if err != nil {
+			t.Fatalf("%v after %s", err, seen.String())
+		}
+		seen.WriteString(strings.ReplaceAll(string(data), " ", ""))
+	}
+	if text := seen.String(); !strings.Contains(text, `"reason":"ERROR_REASON_TOO_MANY"`) || !strings.Contains(text, `"limit":"512"`) {
+		t.Errorf("answered with %s", text)
+	}
+}
+
+// A client that never reads is cut, however much is published meanwhile, and
+// others miss nothing.
+func TestAClientThatNeverReadsIsCut(t *testing.T) {
+	t.Parallel()
+	server, url := serve(t, "--limits-write-timeout", "500ms", "--log-level", "debug")
+	conn := dial(t, url)
+	if _, err := io.WriteString(conn, "GET /events?channel=a HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	server.stderr.await(t, 1, `msg="session began"`)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	v := visitor{base: url, client: &http.Client{Transport: &http.Transport{}}}
+	defer v.client.CloseIdleConnections()
+	next, err := openRPC()(ctx, v, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := strconv.Quote(strings.Repeat("x", 100_000))
+	for !strings.Contains(server.stderr.String(), `msg="session ended"`) {
+		data := &millracev1.PublishRequest_Payload{Payload: jsonPayload(payload)}
+		if _, err := v.rpc().Publish(ctx, &millracev1.PublishRequest{Channel: "a", Data: data}); err != nil {
+			if errorInfo(err).GetRetryAfter() != nil { // faster than one user may
+				continue
+			}
+			t.Fatal(err)
+		}
+		if got, err := next(); err != nil || got != payload {
+			t.Fatalf("who reads has %d bytes, %v", len(got), err)
+		}
 	}
 }
