@@ -277,6 +277,8 @@ func socketStay(ctx context.Context, v *traveller, subscribed func()) time.Durat
 			v.Errorf("%s: %s", v.name, data)
 		case f.Type == "error" && f.Reason == "DRAINING":
 			after = time.Duration(f.RetryAfter) * time.Millisecond
+		case f.Type == "error" && f.Reason == "UNAVAILABLE" && f.RetryAfter > 0: // of a machine that is too busy: come back, as it says
+			return time.Duration(f.RetryAfter) * time.Millisecond
 		case f.Type == "error":
 			v.Errorf("%s: %s", v.name, data)
 		case f.Type == "subscribed" && f.For == "road":
