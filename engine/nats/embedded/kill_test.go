@@ -117,11 +117,13 @@ func publishAndKill(t *testing.T, dir string, fsync time.Duration, acked map[str
 	}
 	lines := bufio.NewScanner(output)
 	end := 200 + rand.IntN(2000) // messages until it is killed
+	var other []string
 	for lines.Scan() {
 		var channel, id string
 		var offset uint64
 		if _, err := fmt.Sscanf(lines.Text(), "acked %s %s %d", &channel, &id, &offset); err != nil {
-			continue // of the testing package, or cut by the kill
+			other = append(other, lines.Text()) // of the testing package, or cut by the kill
+			continue
 		}
 		if acked[channel] == nil {
 			acked[channel] = map[string]uint64{}
@@ -135,7 +137,7 @@ func publishAndKill(t *testing.T, dir string, fsync time.Duration, acked map[str
 		}
 	}
 	if err := cmd.Wait(); err == nil || n < end {
-		t.Fatalf("the publisher ended by itself after %d messages: %v", n, err)
+		t.Fatalf("the publisher ended by itself after %d messages: %v: %q", n, err, other)
 	}
 	return n
 }
