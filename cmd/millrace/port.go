@@ -19,7 +19,7 @@ type port struct {
 
 // open takes an address.
 func (s *server) open(ctx context.Context, address string, secure bool, handler http.Handler) (*port, error) {
-	server, err := newHTTPServer(s.config, s.log, front{s.proxies, s.config.Limits.Handshake}.handler(s.config.guard(handler)))
+	server, err := newHTTPServer(s.config, s.log, front{s.proxies, s.config.Limits.Handshake}.handler(s.letGo(s.config.guard(handler))))
 	if err != nil {
 		return nil, err
 	}
@@ -37,6 +37,17 @@ func (s *server) open(ctx context.Context, address string, secure bool, handler 
 	}
 	server.Protocols.SetUnencryptedHTTP2(!secure)
 	return p, nil
+}
+
+// letGo has each call to a server that goes be the last on its connection, for
+// the next connection may be to another server. Streams go on.
+func (s *server) letGo(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.going.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func newHTTPServer(c config, log *slog.Logger, handler http.Handler) (*http.Server, error) {

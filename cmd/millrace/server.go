@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"millrace.dev/adapters/cors"
@@ -35,6 +36,7 @@ type server struct {
 	// main is for everybody; admin, for operators, is nil where none is configured.
 	main, admin *port
 	telemetry   *telemetry
+	going       atomic.Bool // no connection is kept for another call
 }
 
 // newServer assembles the server: the one place that knows every part.
@@ -179,6 +181,8 @@ func (s *server) shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.DrainWindow+shutdownTimeout)
 	defer cancel()
 	s.log.InfoContext(ctx, "shutting down")
+	s.going.Store(true)
+	s.main.http.SetKeepAlivesEnabled(false)
 	if err := s.service.Drain(ctx, s.config.DrainWindow); err != nil {
 		s.log.WarnContext(ctx, "drain", "error", err)
 	}

@@ -5,8 +5,8 @@ export default defineConfig({
     include: ['test/browser/*.test.ts'],
     globalSetup: 'test/browser.setup.ts',
     fileParallelism: false,
-    testTimeout: 30_000,
-    expect: { poll: { timeout: 10_000, interval: 20 } },
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    expect: { poll: { timeout: 30_000, interval: 20 } },
+    hookTimeout: 120_000,
   },
 });

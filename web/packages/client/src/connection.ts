@@ -254,10 +254,8 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
       else heartbeat?.probe();
     },
     send(command) {
-      // While another link is being opened, what is new waits for it: this one's answers may not come.
-      if (!current || coming) return false;
-      current.link?.send(command);
-      return true;
+      current?.link?.send(command);
+      return current !== undefined;
     },
     buffered: () => current?.link?.buffered ?? 0,
   };

@@ -172,6 +172,7 @@ export function createSubscription(
     opened() {
       state = resuming ? 'subscribing' : 'idle';
       resuming = false;
+      if (entered && !presence) send({ type: 'leave', channel: name }); // it left while there was no link
       entered = undefined;
       sync();
     },
@@ -181,7 +182,6 @@ export function createSubscription(
     lost() {
       if (state !== 'failed') state = 'idle';
       resuming = false;
-      entered = undefined;
     },
     deliver(message) {
       const { channel, position: at } = message;

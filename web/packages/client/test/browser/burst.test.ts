@@ -66,9 +66,7 @@ it.each(['list', 'cache'] as const)('a %s renders at most once a frame, and show
     channel,
   });
   await got;
-  await expect
-    .poll(() => page.evaluate((name) => m.client?.channel(name).getState(), channel), { timeout: 20_000 })
-    .toBe('subscribed');
+  await expect.poll(() => page.evaluate((name) => m.client?.channel(name).getState(), channel)).toBe('subscribed');
   await page.evaluate((name) => {
     Object.assign(globalThis, { numbers: [] });
     m.client.subscribe(name, (data) => (globalThis as unknown as { numbers: unknown[] }).numbers.push(data));
@@ -78,7 +76,7 @@ it.each(['list', 'cache'] as const)('a %s renders at most once a frame, and show
   await devtools.send('Performance.enable', { timeDomain: 'threadTicks' });
   const { TaskDuration: before = 0 } = await metrics(devtools);
   await pour(channel);
-  await expect.poll(() => last(page), { timeout: 20_000 }).toBe(String(total));
+  await expect.poll(() => last(page)).toBe(String(total));
   const { commits, frames, work, numbers } = await page.evaluate(() => ({
     commits: m.commits,
     frames: m.frames,

@@ -1,10 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { connect, createServer as createSocketServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type BuildOptions, build } from 'esbuild';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { expect, vi } from 'vitest';
 
 /** A running server of ours. */
 export interface Server {
@@ -12,6 +16,8 @@ export interface Server {
   readonly url: string;
   /** Ends it without a word, as a crash would. */
   kill(): Promise<void>;
+  /** Ends it as an operator does: it tells its clients, and goes when they have gone. */
+  stop(): Promise<void>;
   /** Starts it again on the same port. */
   start(): Promise<void>;
 }
@@ -48,28 +54,41 @@ export async function startServer(...flags: string[]): Promise<Server> {
       ],
       { stdio: 'ignore' },
     );
-    for (let i = 0; i < 200; i++) {
-      if (
-        await fetch(`${url}/readyz`).then(
-          (r) => r.ok,
-          () => false,
-        )
-      )
-        return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    throw new Error('the server does not start');
+    await vi.waitFor(async () => expect((await fetch(`${url}/readyz`)).ok).toBe(true), 60_000);
   };
   await start();
+  return { port, url, start, kill: () => end(child, 'SIGKILL'), stop: () => end(child, 'SIGTERM') };
+}
+
+async function end(child: ChildProcess | undefined, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill(signal);
+  await gone;
+}
+
+/** A NATS server, in which several servers share channels. */
+export interface NATS {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Starts a NATS server. */
+export async function startNATS(): Promise<NATS> {
+  const port = await freePort();
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-nats-'));
+  const args = ['--jetstream', '--store_dir', folder, '--addr', '127.0.0.1', '--port', String(port)];
+  const child = spawn(process.env.NATS_PROGRAM ?? 'nats-server', args, { stdio: 'ignore' });
+  await vi.waitFor(async () => {
+    const probe = connect(port, '127.0.0.1');
+    await once(probe, 'data'); // it says hello
+    probe.destroy();
+  }, 60_000);
   return {
-    port,
-    url,
-    start,
-    async kill() {
-      if (!child || child.exitCode !== null) return;
-      const gone = once(child, 'exit');
-      child.kill('SIGKILL');
-      await gone;
+    url: `nats://127.0.0.1:${port}`,
+    async close() {
+      await end(child, 'SIGKILL');
+      await rm(folder, { recursive: true });
     },
   };
 }
@@ -132,9 +151,12 @@ export async function createStage(contents: string, options: BuildOptions = {}):
 /** A TCP proxy before a server: a network that can be broken. */
 export interface Network {
   readonly url: string;
-  /** Connections that were made through it, and those that are open. */
+  /** Connections that were made through it. */
   readonly made: number;
-  readonly open: number;
+  /** Streams of events that are open. */
+  readonly streams: number;
+  /** Gives new connections to another server, as a load balancer does. */
+  use(server: Server): void;
   /** Forwards nothing more, and says nothing of it: half-open connections. */
   freeze(): void;
   /** Forwards again, the connections of before as well. */
@@ -147,13 +169,17 @@ export interface Network {
 /** Starts a proxy before a server. */
 export async function startNetwork(server: Server): Promise<Network> {
   const pairs = new Set<readonly [Socket, Socket]>();
+  const streaming = new Set<Socket>();
+  let { port } = server;
   let made = 0;
   let frozen = false;
   const host = createSocketServer((client) => {
     made++;
-    const upstream = connect(server.port, '127.0.0.1');
+    const upstream = connect(port, '127.0.0.1');
     const pair = [client, upstream] as const;
     pairs.add(pair);
+    client.on('data', (bytes) => bytes.includes('GET /events') && streaming.add(client));
+    client.on('close', () => streaming.delete(client));
     for (const [from, to] of [pair, [upstream, client] as const]) {
       from.on('error', () => {});
       from.on('close', () => {
@@ -173,8 +199,11 @@ export async function startNetwork(server: Server): Promise<Network> {
     get made() {
       return made;
     },
-    get open() {
-      return pairs.size;
+    get streams() {
+      return streaming.size;
+    },
+    use(other) {
+      ({ port } = other);
     },
     freeze() {
       frozen = true;

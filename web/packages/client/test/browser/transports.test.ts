@@ -68,6 +68,7 @@ describe.each(transports)('the client on %s', (name) => {
       client.subscribe('test.away', (data) => got.push(data));
       await client.publish('test.away', 0);
     });
+    await expect.poll(received).toEqual([0]);
     await page.evaluate(() => client.disconnect());
     for (let i = 1; i <= 5; i++) await publish(server, 'test.away', i);
     await page.evaluate(() => {
@@ -86,9 +87,7 @@ describe.each(transports)('the client on %s', (name) => {
     await expect.poll(received).toEqual(['before']);
     await server.kill();
     await server.start();
-    await expect
-      .poll(() => page.evaluate(() => client.channel('test.gap').getState()), { timeout: 10_000 })
-      .toBe('subscribed');
+    await expect.poll(() => page.evaluate(() => client.channel('test.gap').getState())).toBe('subscribed');
     await expect.poll(received).toEqual(['before', 'EPOCH_CHANGED']);
     await publish(server, 'test.gap', 'after');
     await expect.poll(received).toEqual(['before', 'EPOCH_CHANGED', 'after']);
@@ -145,7 +144,7 @@ describe.each(transports)('the client on %s', (name) => {
       await client.publish('test.both', 2);
     });
     await expect.poll(() => page.evaluate(() => client.channel('test.both').presence.getSnapshot().total)).toBe(1);
-    expect(await received()).toEqual([1, 2]);
+    await expect.poll(received).toEqual([1, 2]);
   });
 
   it('refuses what the server refuses, and goes on', async () => {
