@@ -92,7 +92,8 @@ export type Answer<T extends Notice['type']> = Extract<Notice, { readonly type: 
 export interface ChannelHost {
   readonly prefix: string;
   dirty(): void;
-  ask<T extends Notice['type']>(type: T, command: Command, signal?: AbortSignal): Promise<Answer<T>>;
+  /** Sends a command whose answer is a notice of a type. */
+  ask<T extends Notice['type']>(command: Command, signal?: AbortSignal): Promise<Answer<T>>;
   publish(name: string, data: unknown, options?: PublishOptions): Promise<Ack>;
 }
 
@@ -114,7 +115,7 @@ export function createChannel(subscription: Subscription, host: ChannelHost): Ch
     onError: subscription.errors.add,
     publish: (data, options) => host.publish(name, data, options),
     async history({ signal, ...options } = {}) {
-      const page = await host.ask('history', { type: 'history', channel: name, ...options }, signal);
+      const page = await host.ask<'history'>({ type: 'history', channel: name, ...options }, signal);
       return {
         messages: page.messages.map((delivery) => toMessage(delivery, host.prefix)),
         position: { offset: page.offset, epoch: page.epoch ?? '' },
@@ -153,7 +154,7 @@ function createPresence(subscription: Subscription, host: ChannelHost): Presence
       return undo;
     },
     async list({ signal, ...options } = {}) {
-      const page = await host.ask('presence', { type: 'presence', channel: subscription.name, ...options }, signal);
+      const page = await host.ask<'presence'>({ type: 'presence', channel: subscription.name, ...options }, signal);
       return { members: page.members ?? [], total: page.total, next: page.next };
     },
   };

@@ -89,7 +89,7 @@ export function createClient(options: ClientOptions): UntypedClient {
   const prefix = `${Math.random().toString(36).slice(2, 10)}${Date.now().toString(36)}-`;
   const subscriptions = new Map<string, Subscription>();
   const channels = new Map<string, Channel>();
-  const asked = new Map<number, Subscription>(); // subscribe commands without an answer
+  const asked = new Map<number | undefined, Subscription>(); // subscribe commands without an answer
   const changes = createListeners<[]>();
   const errors = createListeners<[RealtimeError]>();
   const messages = createListeners<[Message]>();
@@ -142,11 +142,9 @@ export function createClient(options: ClientOptions): UntypedClient {
     syncing = false;
     for (const s of subscriptions.values()) s.sync();
   }
-  async function ask<T extends Notice['type']>(type: T, command: Command, signal?: AbortSignal): Promise<Answer<T>> {
+  function ask<T extends Notice['type']>(command: Command, signal?: AbortSignal): Promise<Answer<T>> {
     sync();
-    const answer = await requests.ask(command, signal);
-    if (answer.type !== type) throw new TypeError(`${answer.type} is no ${type}`);
-    return answer as Answer<T>;
+    return requests.ask(command, signal) as Promise<Answer<T>>;
   }
 
   function frame(f: Frame): void {
@@ -167,10 +165,9 @@ export function createClient(options: ClientOptions): UntypedClient {
   }
 
   function notice(n: Notice): void {
-    const { id } = n;
-    const subscriber = id === undefined ? undefined : asked.get(id);
-    if (subscriber && id !== undefined) {
-      asked.delete(id);
+    const subscriber = asked.get(n.id);
+    if (subscriber) {
+      asked.delete(n.id);
       subscriber.notice(n);
     } else if (requests.answer(n)) return;
     else if (n.type === 'error') refused(new RealtimeError(n));
@@ -188,7 +185,6 @@ export function createClient(options: ClientOptions): UntypedClient {
   }
 
   function transmit(command: Command): boolean {
-    if (snapshot.state !== 'connected') return false;
     const s = command.type === 'subscribe' ? subscriptions.get(command.channel) : undefined;
     return connection.send(s ? { ...command, id: expect(s) } : command);
   }
@@ -216,7 +212,7 @@ export function createClient(options: ClientOptions): UntypedClient {
       return { messageId: undefined, position: undefined, duplicate: false };
     }
     const messageId = how.messageId ?? `${prefix}${number()}`;
-    const { offset, epoch = '', duplicate = false } = await ask('published', { ...command, messageId });
+    const { offset, epoch = '', duplicate = false } = await ask<'published'>({ ...command, messageId });
     return { messageId, position: offset === undefined ? undefined : { offset, epoch }, duplicate };
   }
 
@@ -273,6 +269,6 @@ export function createClient(options: ClientOptions): UntypedClient {
     subscribe: (name, handler) => channel(name).subscribe(handler),
     publish,
     send: (name, data) => void publish(name, data).catch(errors.emit),
-    positions: (names, signal) => ask('positions', { type: 'positions', channels: names }, signal),
+    positions: (names, signal) => ask<'positions'>({ type: 'positions', channels: names }, signal),
   };
 }

@@ -33,19 +33,15 @@ export function createListeners<A extends readonly unknown[]>(emptied?: () => vo
     },
     emit(...values) {
       for (const entry of [...entries]) {
-        if (entries.has(entry)) isolate(() => entry.call(...values));
+        try {
+          if (entries.has(entry)) entry.call(...values);
+        } catch (error) {
+          // It is the application's: it goes where uncaught errors go.
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
       }
     },
   };
-}
-
-/** Runs what belongs to the application; what it throws goes where uncaught errors go. */
-export function isolate(run: () => void): void {
-  try {
-    run();
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error;
-    });
-  }
 }

@@ -33,7 +33,16 @@ export function createRequests(
   changed: () => void,
 ): Requests {
   const { max = 256, ttl = 60_000 } = options;
-  const entries = new Map<number, Entry>();
+  const entries = new Map<number | undefined, Entry>();
+  let paced = false; // the server has had too much: one at a time, oldest first
+  let pause: ReturnType<typeof setTimeout> | undefined;
+
+  function goOn(): void {
+    pause = undefined;
+    const [oldest] = entries.values();
+    if (oldest) send(oldest.command);
+    else paced = false;
+  }
 
   return {
     get size() {
@@ -57,16 +66,25 @@ export function createRequests(
         signal?.addEventListener('abort', abort);
         const entry = { command: { ...command, id }, settle };
         entries.set(id, entry);
-        send(entry.command);
+        if (!paced) send(entry.command);
         changed();
       }),
     answer(notice) {
-      const entry = notice.id === undefined ? undefined : entries.get(notice.id);
-      if (notice.type === 'error') entry?.settle(undefined, new RealtimeError(notice));
-      else entry?.settle(notice);
-      return entry !== undefined;
+      const entry = entries.get(notice.id);
+      if (!entry) return false;
+      if (notice.type !== 'error') entry.settle(notice);
+      else if (notice.reason !== 'RATE_LIMITED') entry.settle(undefined, new RealtimeError(notice));
+      else {
+        paced = true;
+        clearTimeout(pause);
+        pause = setTimeout(goOn, notice.retryAfter);
+      }
+      if (paced && !pause) goOn();
+      return true;
     },
     flush() {
+      clearTimeout(pause);
+      paced = false;
       for (const entry of [...entries.values()]) send(entry.command);
     },
   };

@@ -96,6 +96,11 @@ export function createSubscription(
 
   function fail(body: ErrorBody): void {
     const error = new RealtimeError({ ...body, for: name });
+    if (error.reason === 'RATE_LIMITED') {
+      state = 'idle';
+      setTimeout(dirty, error.retryAfter);
+      return;
+    }
     state = 'failed';
     if (error.reason === 'GAP' || error.reason === 'INVALID_CURSOR') position = undefined;
     errors.emit(error);

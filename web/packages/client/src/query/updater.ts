@@ -97,7 +97,7 @@ function applyUpdate(queryClient: QueryClient, strategy: UpdateStrategy, event: 
     return after === cached && event.type === 'create' ? add(cached, false) : after;
   }
   function newer(item: unknown): unknown {
-    return updateType === 'merge' && isRecord(item) && isRecord(data) ? { ...item, ...data } : data;
+    return updateType === 'merge' ? mergedWith(item, data) : data;
   }
 }
 
@@ -121,7 +121,10 @@ function applyKeys(queryClient: QueryClient, strategy: KeyStrategy, event: Strea
   }
 
   function merged(old: unknown): unknown {
-    if (strategy.merge) return strategy.merge(old, event.data as object);
-    return isRecord(old) && isRecord(event.data) ? { ...old, ...event.data } : event.data;
+    return strategy.merge ? strategy.merge(old, event.data as object) : mergedWith(old, event.data);
   }
+}
+
+function mergedWith(old: unknown, data: unknown): unknown {
+  return isRecord(old) && isRecord(data) ? { ...old, ...data } : data;
 }

@@ -20,16 +20,18 @@ const longestQueue = 256;
 
 /** A WebSocket that comes back. What is sent or subscribed to while it is away is so when it is back. */
 export class WebSocketClient extends ReconnectingClient {
-  #socket: WebSocket | undefined;
+  readonly #socket: () => WebSocket | undefined;
   #frames: string[] = [];
 
   constructor(config: WebSocketClientConfig) {
     const { url, heartbeatInterval = 30_000, protocols } = config;
-    let opened = (_: WebSocket): void => {};
+    let socket: WebSocket | undefined; // the one that was opened last
     const Socket = class extends WebSocket {
       constructor(to: string) {
         super(to, protocols);
-        this.addEventListener('open', () => opened(this));
+        this.addEventListener('open', () => {
+          socket = this;
+        });
       }
     };
     super({
@@ -37,9 +39,7 @@ export class WebSocketClient extends ReconnectingClient {
       reconnect: policyOf(config),
       heartbeat: { interval: heartbeatInterval },
     });
-    opened = (socket) => {
-      this.#socket = socket;
-    };
+    this.#socket = () => socket;
     this.client.onChange(() => {
       if (this.isConnected()) this.#flush();
     });
@@ -72,7 +72,7 @@ export class WebSocketClient extends ReconnectingClient {
   }
 
   #flush(): void {
-    for (const frame of this.#frames.splice(0)) this.#socket?.send(frame);
+    for (const frame of this.#frames.splice(0)) this.#socket()?.send(frame);
   }
 }
 

@@ -163,7 +163,7 @@ it.each(['websocket', 'sse', 'connect'] as const)(
   'servers that are replaced one after the other (%s)',
   async (transport) => {
     const nats = await startNATS();
-    const shared = [...flags, '--nats-url', nats.url, '--drain-window', '20s'];
+    const shared = [...flags, '--nats-url', nats.url, '--drain-window', '10s'];
     const [first, second] = [await startServer(...shared), await startServer(...shared)];
     network.use(first);
     await begin(transport);

@@ -1,0 +1,224 @@
+import { describe, expect, it, vi } from 'vitest';
+import { createClient } from '../src/index.ts';
+import { confirm, message } from './fake.ts';
+import { setScene, settle } from './scene.ts';
+
+const scene = setScene();
+
+describe('subscribing', () => {
+  it('is remembered before there is a connection', async () => {
+    const client = createClient({ transports: [scene.transport] });
+    client.subscribe('chat', () => {});
+    client.connect();
+    await settle();
+    expect(scene.transport.link().context.subscriptions).toMatchObject([{ channel: 'chat' }]);
+  });
+
+  it('asks once for many handlers, and ends with the last', async () => {
+    const client = await scene.connected();
+    const undo = [client.subscribe('chat', () => {}), client.subscribe('chat', () => {})];
+    await settle();
+    expect(scene.transport.link().of('subscribe')).toHaveLength(1);
+    for (const u of undo) u();
+    await settle();
+    expect(scene.transport.link().of('unsubscribe')).toHaveLength(1);
+  });
+
+  it('sends nothing when it is undone in the same task', async () => {
+    const client = await scene.connected();
+    client.subscribe('chat', () => {})();
+    const undo = client.subscribe('chat', () => {});
+    await settle();
+    expect(scene.transport.link().sent).toMatchObject([{ type: 'subscribe' }]);
+    undo();
+    client.subscribe('chat', () => {});
+    await settle();
+    expect(scene.transport.link().sent).toHaveLength(1);
+  });
+
+  it('does not leave a subscription behind that was undone while it was being opened', async () => {
+    const client = createClient({ transports: [scene.transport] });
+    const undo = client.subscribe('chat', () => {});
+    client.connect();
+    await settle();
+    undo();
+    await settle();
+    scene.transport.link().open();
+    expect(scene.transport.link().of('unsubscribe')).toMatchObject([{ channel: 'chat' }]);
+  });
+
+  it('resumes where it was, and hands over each message once', async () => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    client.subscribe('chat', (data) => got.push(data));
+    await settle();
+    confirm(scene.transport.link(), 'chat', 4);
+    scene.transport.link().send(message('chat', 5), message('chat', 6));
+    await scene.reconnected();
+    expect(scene.transport.link().of('subscribe')[0]?.since).toEqual({ offset: 6, epoch: 'e' });
+    confirm(scene.transport.link(), 'chat', 8, true);
+    scene.transport.link().send(message('chat', 6), message('chat', 7), message('chat', 8));
+    expect(got).toEqual([5, 6, 7, 8]);
+  });
+
+  it('resumes even where no message came', async () => {
+    const client = await scene.connected();
+    client.subscribe('chat', () => {});
+    await settle();
+    confirm(scene.transport.link(), 'chat', 4);
+    await scene.reconnected();
+    expect(scene.transport.link().of('subscribe')[0]?.since).toEqual({ offset: 4, epoch: 'e' });
+  });
+
+  it('moves with checkpoints', async () => {
+    const client = await scene.connected();
+    client.subscribe('chat', () => {});
+    await settle();
+    confirm(scene.transport.link(), 'chat', 4);
+    scene.transport.link().send({ type: 'checkpoint', for: 'chat', offset: 9, epoch: 'e' });
+    expect(client.channel('chat').getPosition()).toEqual({ offset: 9, epoch: 'e' });
+  });
+
+  it('forgets what a place of its pattern stands for', async () => {
+    const client = await scene.connected();
+    client.subscribe('chat.*', () => {});
+    await settle();
+    confirm(scene.transport.link(), 'chat.*', 4);
+    scene.transport.link().send(message('chat.a', 1), message('chat.b', 2));
+    const seen = { 'chat.b': { offset: 2, epoch: 'e' } };
+    scene.transport.link().send({ type: 'checkpoint', for: 'chat.*', offset: 9, epoch: 'e', seen });
+    await scene.reconnected();
+    expect(scene.transport.link().of('subscribe')[0]).toMatchObject({
+      since: { offset: 9, epoch: 'e' },
+      seen: { 'chat.b': { offset: 2, epoch: 'e' } },
+    });
+    expect(Object.keys(scene.transport.link().of('subscribe')[0]?.seen ?? {})).toEqual(['chat.b']);
+  });
+
+  it('tells of a gap, and goes on in the new epoch', async () => {
+    const client = await scene.connected();
+    const channel = client.channel('chat');
+    const got: unknown[] = [];
+    channel.subscribe((data) => got.push(data));
+    channel.onGap((gap) => got.push(gap.reason));
+    await settle();
+    confirm(scene.transport.link(), 'chat', 4);
+    scene.transport.link().send(message('chat', 5));
+    await scene.reconnected();
+    confirm(scene.transport.link(), 'chat', 1);
+    scene.transport
+      .link()
+      .send({ type: 'gap', for: 'chat', reason: 'EPOCH_CHANGED', position: { offset: 1, epoch: 'f' } });
+    scene.transport.link().send({ channel: 'chat', data: 'new', offset: 2, epoch: 'f' });
+    expect(got).toEqual([5, 'EPOCH_CHANGED', 'new']);
+    expect(channel.getPosition()).toEqual({ offset: 2, epoch: 'f' });
+  });
+
+  it('asks again where the server has had too much', async () => {
+    const client = await scene.connected();
+    client.subscribe('chat', () => {});
+    await settle();
+    const link = scene.transport.link();
+    link.send({ type: 'error', id: link.of('subscribe')[0]?.id, for: 'chat', reason: 'RATE_LIMITED', retryAfter: 50 });
+    expect(client.channel('chat').getState()).toBe('idle');
+    await vi.advanceTimersByTimeAsync(50);
+    expect(link.of('subscribe')).toHaveLength(2);
+    confirm(link, 'chat', 0);
+    expect(client.channel('chat').getState()).toBe('subscribed');
+  });
+
+  it('gives a refusal to the channel', async () => {
+    const client = await scene.connected();
+    const channel = client.channel('secret');
+    const reasons: string[] = [];
+    channel.onError((e) => reasons.push(e.reason));
+    channel.subscribe(() => {});
+    await settle();
+    const id = scene.transport.link().of('subscribe')[0]?.id;
+    scene.transport.link().send({ type: 'error', reason: 'FORBIDDEN', for: 'secret', ...(id !== undefined && { id }) });
+    expect(reasons).toEqual(['FORBIDDEN']);
+    expect(channel.getState()).toBe('failed');
+    expect(client.getSnapshot().state).toBe('connected');
+  });
+
+  it('isolates handlers', async () => {
+    const reported = vi.fn();
+    const { queueMicrotask: soon } = globalThis;
+    vi.stubGlobal('queueMicrotask', (run: () => void) =>
+      soon(() => {
+        try {
+          run();
+        } catch (error) {
+          reported(error);
+        }
+      }),
+    );
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    client.subscribe('chat', () => {
+      throw new Error('mine');
+    });
+    client.subscribe('chat', (data) => got.push(data));
+    await settle();
+    scene.transport.link().send(message('chat', 1));
+    expect(got).toEqual([1]);
+    await settle();
+    expect(reported).toHaveBeenCalledOnce();
+    vi.unstubAllGlobals();
+  });
+
+  it('removes one handler of two that are the same function', async () => {
+    const client = await scene.connected();
+    const handler = vi.fn();
+    const undo = client.subscribe('chat', handler);
+    client.subscribe('chat', handler);
+    undo();
+    undo();
+    scene.transport.link().send(message('chat', 1));
+    expect(handler).toHaveBeenCalledOnce();
+  });
+
+  it('receives the channels of a pattern, and resumes them', async () => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    client.subscribe('chat.*', (data, m) => got.push([m.channel, data]));
+    await settle();
+    confirm(scene.transport.link(), 'chat.*', 100);
+    scene.transport.link().send(message('chat.a', 1), message('chat.b', 7), message('other', 1));
+    expect(got).toEqual([
+      ['chat.a', 1],
+      ['chat.b', 7],
+    ]);
+    await scene.reconnected();
+    expect(scene.transport.link().of('subscribe')[0]).toMatchObject({
+      since: { offset: 100 },
+      seen: { 'chat.a': { offset: 1 }, 'chat.b': { offset: 7 } },
+    });
+  });
+
+  it('ends with its loop', async () => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    const loop = (async () => {
+      for await (const m of client.channel('chat').messages()) {
+        got.push(m.data);
+        if (got.length === 2) break;
+      }
+    })();
+    await settle();
+    scene.transport.link().send(message('chat', 1), message('chat', 2), message('chat', 3));
+    await loop;
+    await settle();
+    expect(got).toEqual([1, 2]);
+    expect(scene.transport.link().of('unsubscribe')).toHaveLength(1);
+  });
+
+  it('ends a loop by its signal', async () => {
+    const client = await scene.connected();
+    const stop = new AbortController();
+    const loop = client.channel('chat').messages({ signal: stop.signal }).next();
+    await settle();
+    stop.abort();
+    expect(await loop).toEqual({ done: true, value: undefined });
+  });
+});
