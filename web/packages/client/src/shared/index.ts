@@ -2,8 +2,8 @@
  * One connection for all tabs of an origin.
  *
  * It promises:
- * - However many tabs are open, there is one connection: in a SharedWorker if the page brings one, else in one of the tabs. Where a browser
- *   has no Web Locks, each tab has its own.
+ * - However many tabs are open, there is one connection: in a SharedWorker if the page brings one that starts, else in one of the tabs.
+ *   Where a browser has no Web Locks, each tab has its own.
  * - To each tab it is a connection like any other: its subscriptions, positions and answers are its own.
  * - When the tab that has the connection goes, another one takes over, and each resumes where it was: nothing is lost or doubled.
  *
@@ -38,13 +38,26 @@ const patience = 3000;
 /** A transport whose connection is shared with other tabs. */
 export function shared(transport: Transport, { name = '', worker }: SharedOptions = {}): Transport {
   const scope = `millrace/${transport.name}/${name}`;
+  let make = typeof SharedWorker === 'undefined' ? undefined : worker;
   let tab: Pick<Tab, 'open'> | undefined;
+
+  function join(): Pick<Tab, 'open'> {
+    try {
+      if (make) return viaWorker(make, scope, withoutWorker);
+    } catch {
+      make = undefined; // the page may have none
+    }
+    return viaLeader(transport, scope);
+  }
+  function withoutWorker(): void {
+    make = tab = undefined;
+  }
+
   return {
     name: transport.name,
     open(context, events) {
       if (typeof navigator === 'undefined' || !navigator.locks) return transport.open(context, events);
-      tab ??=
-        (worker && typeof SharedWorker !== 'undefined' && viaWorker(worker, scope)) || viaLeader(transport, scope);
+      tab ??= join();
       return tab.open(context, events);
     },
   };
@@ -78,12 +91,18 @@ function whenReleased(lock: string, seat: Seat): void {
   void navigator.locks.request(lock, () => seat.gone());
 }
 
-function viaWorker(make: () => SharedWorker, scope: string): Pick<Tab, 'open'> {
-  const { port } = make();
+/** A worker has the hub. `failed` is called where its script cannot be had; what was to be opened is lost then. */
+function viaWorker(make: () => SharedWorker, scope: string, failed: () => void): Pick<Tab, 'open'> {
+  const worker = make();
+  const { port } = worker;
   const lock = `${scope}/${crypto.randomUUID()}`;
   const held = holdLock(lock).then(() => port.postMessage({ alive: lock }));
   const tab = createTab((message) => void held.then(() => port.postMessage(message)));
   port.onmessage = ({ data }: MessageEvent<ToTab>) => tab.receive(data);
+  worker.onerror = () => {
+    failed();
+    tab.receive({ closed: { reason: 'CONNECTION_LOST', message: 'the worker does not start', retryAfter: 0 } });
+  };
   return tab;
 }
 

@@ -41,11 +41,11 @@ afterEach(async () => {
 });
 
 /** Opens a tab that shares a stream of events, which over HTTP/1.1 holds one of the browser's six connections. */
-async function open(channel: string, viaWorker: boolean): Promise<Page> {
+async function open(channel: string, viaWorker: boolean, script = '/page.js'): Promise<Page> {
   const page = await stage.page(context);
   await page.evaluate(
-    ({ url, channel, viaWorker }) => {
-      const worker = () => new SharedWorker(`/page.js?url=${encodeURIComponent(url)}`);
+    ({ url, channel, viaWorker, script }) => {
+      const worker = () => new SharedWorker(`${script}?url=${encodeURIComponent(url)}`);
       globalThis.got = [];
       globalThis.client = m.createClient({
         transports: [m.shared(m.sse(url), viaWorker ? { worker } : {})],
@@ -54,7 +54,7 @@ async function open(channel: string, viaWorker: boolean): Promise<Page> {
       client.subscribe(channel, (data) => got.push(data));
       client.connect();
     },
-    { url: `${network.url}/events`, channel, viaWorker },
+    { url: `${network.url}/events`, channel, viaWorker, script },
   );
   return page;
 }
@@ -97,4 +97,13 @@ describe.each([
     expect(await second.evaluate((name) => client.publish(name, 4).then((ack) => ack.duplicate), channel)).toBe(false);
     await expect.poll(() => received(third)).toEqual([...before, 1, 2, 3, 4]);
   });
+});
+
+it('one of the tabs has the connection where the script of the worker cannot be had', async () => {
+  const channel = 'test.tabs.missing';
+  const pages = [await open(channel, true, '/missing.js'), await open(channel, true, '/missing.js')];
+  for (const page of pages) await subscribed(page, channel);
+  await publish(server, channel, 1);
+  for (const page of pages) await expect.poll(() => received(page)).toEqual([1]);
+  await expect.poll(() => network.streams).toBe(1);
 });
