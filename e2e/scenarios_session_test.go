@@ -37,7 +37,7 @@ func filterMessages(s *scene) {
 func (c *client) seesCheckpoint(at *millracev1.Message) {
 	c.Helper()
 	got := c.toldOf("checkpoint").checkpoint
-	if _, isStream := c.wire.(eventStream); isStream {
+	if stream, isStream := c.wire.(eventStream); isStream && !stream.envelope {
 		return // it has an opaque cursor instead
 	}
 	if got.GetChannel() != at.GetChannel() || got.GetPosition().GetOffset() != at.GetPosition().GetOffset() {

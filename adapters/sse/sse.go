@@ -308,8 +308,13 @@ func (s *stream) notice(notice *millracev1.SubscribeResponse) {
 		s.move(n.Gap.GetChannel(), n.Gap.GetPosition())
 		s.event("millrace.gap", browser.FromGap(n.Gap))
 	case *millracev1.SubscribeResponse_Checkpoint:
-		// A block of an id alone: browsers keep it and dispatch nothing.
 		s.checkpoint(n.Checkpoint)
+		if s.envelope {
+			// Who asks for it keeps the positions of channels, and not ids.
+			s.event("millrace.checkpoint", browser.FromCheckpoint(n.Checkpoint))
+			return
+		}
+		// A block of an id alone: browsers keep it and dispatch nothing.
 		s.sent = s.cursor.Header()
 		s.buffer = append(appendLine(s.buffer, "id", s.sent), '\n')
 	case *millracev1.SubscribeResponse_Draining:

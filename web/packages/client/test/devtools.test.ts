@@ -90,3 +90,16 @@ it('refuses links until it is told not to', async () => {
   await settle(2000);
   expect(client.getSnapshot().state).toBe('connected');
 });
+
+it('drains a link: another is opened first, and the state does not change', async () => {
+  const states = new Set<string>();
+  client.onChange(() => states.add(client.getSnapshot().state));
+  devtools.drain();
+  server.publish('chat', 1);
+  await settle();
+  server.publish('chat', 2);
+  await settle();
+  expect(got).toEqual([1, 2]);
+  expect([server.opened, server.links]).toEqual([2, 1]);
+  expect([...states]).toEqual(['connected']);
+});

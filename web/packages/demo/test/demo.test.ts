@@ -394,6 +394,31 @@ describe('connection', () => {
     await expect.poll(() => told.some((line) => line.startsWith('[millrace] metrics'))).toBe(true);
     await shown(visitor.page, '#debug .stage p').not.toEqual(["0 messages: each is a line in the browser's console"]);
   });
+
+  it('the devtools show what passes, and break it', async () => {
+    const { page } = await open('connection');
+    await page.getByRole('button', { name: 'Open the real-time devtools' }).click();
+    const panel = page.getByRole('region', { name: 'Real-time devtools' });
+    const status = panel.locator('strong');
+    const lines = () => panel.locator('li').allTextContents();
+    await expect.poll(() => status.textContent()).toContain('connected · websocket · 1 link');
+    await expect.poll(async () => (await lines()).some((line) => line.includes('↓ {"channel":"metrics"'))).toBe(true);
+    await panel.getByLabel('Filter frames').fill('opens');
+    const opened = async (): Promise<number> => (await lines()).length;
+    await expect.poll(opened).toBe(1);
+    await panel.getByRole('button', { name: 'Drain' }).click();
+    await expect.poll(opened).toBe(2);
+    await panel.getByRole('button', { name: 'Drop' }).click();
+    await expect.poll(opened).toBe(3);
+    await expect.poll(() => status.textContent()).toContain('connected · websocket · 1 link');
+    await panel.getByRole('button', { name: 'Refuse' }).click();
+    await panel.getByRole('button', { name: 'Drop' }).click();
+    await expect.poll(() => status.textContent()).toContain('reconnecting');
+    await panel.getByRole('button', { name: 'Refuse' }).click();
+    await expect.poll(() => status.textContent()).toContain('connected · websocket · 1 link');
+    await panel.getByRole('button', { name: 'Close', exact: true }).click();
+    await panel.waitFor({ state: 'detached' });
+  });
 });
 
 describe('one connection', () => {
@@ -404,12 +429,31 @@ describe('one connection', () => {
       (await mine.get<{ channels: string[] }[]>('/demo/api/sessions')).filter(({ channels }) =>
         channels.includes('metrics'),
       ).length;
-    await expect.poll(sessions).toBe(1);
+    await expect.poll(sessions).toBe(2); // of the widgets, and of the tabs
     await page.getByRole('slider').fill('24');
     await expect.poll(() => page.locator('.widget').count()).toBe(24);
     await expect.poll(async () => new Set(await texts(page, '.widget')).has('…')).toBe(false);
-    expect(await sessions()).toBe(1);
-    await expect.poll(() => page.locator('#sessions tbody tr').count()).toBe(2);
+    expect(await sessions()).toBe(2);
+    await expect.poll(() => page.locator('#sessions tbody tr').count()).toBe(3);
+  });
+
+  it('tabs have one session on the server, and go on when the first is closed', async () => {
+    const ada = await open('tabs');
+    const mine = await demo.as(ada.user);
+    const of = async (caller: Caller): Promise<number> =>
+      (await caller.get<{ protocol: string; channels: string[] }[]>('/demo/api/sessions')).filter(({ channels }) =>
+        channels.includes('metrics'),
+      ).length;
+    await expect.poll(() => of(mine)).toBe(2); // of the widgets, and of the tabs
+    const second = await ada.page.context().newPage();
+    await second.goto(`${demo.url}/demo/tabs`);
+    const theirs = await demo.as(await second.evaluate(() => sessionStorage.getItem('millrace-demo-user') ?? ''));
+    await second.locator('#shared [data-state=connected]').waitFor();
+    await expect.poll(() => second.locator('#shared .widget').textContent()).toMatch(/^\d+$/);
+    expect(await of(theirs)).toBe(1); // of the widgets alone
+    await ada.page.close();
+    await expect.poll(() => of(theirs)).toBe(2);
+    await second.locator('#shared [data-state=connected]').waitFor();
   });
 });
 

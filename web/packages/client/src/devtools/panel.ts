@@ -109,7 +109,7 @@ export default function Panel({ devtools, client, initialIsOpen = false }: Panel
       press('Slow', () => devtools.set({ delay: faults.delay > 0 ? 0 : 1000 }), faults.delay > 0),
       press('Refuse', () => devtools.set({ refuse: !faults.refuse }), faults.refuse),
       press('Expire token', () => devtools.drop({ reason: 'EXPIRED' })),
-      press('Drain', () => devtools.drop({ reason: 'DRAINING', retryAfter: 1000 })),
+      press('Drain', devtools.drain),
       press('Reject', () => devtools.drop({ reason: 'FORBIDDEN' })),
       press(
         state === 'disconnected' ? 'Connect' : 'Disconnect',

@@ -3,7 +3,7 @@ import { RealtimeError } from '../error.ts';
 import { oncePerFrame } from '../frames.ts';
 import { createListeners, type Undo } from '../listeners.ts';
 import type { Link, LinkEvents, Transport } from '../transport.ts';
-import type { ErrorBody } from '../wire.ts';
+import type { ErrorBody, Frame } from '../wire.ts';
 
 /** One line of the log. */
 export interface Entry {
@@ -47,6 +47,8 @@ export interface Devtools {
   set(faults: Partial<Faults>): void;
   /** Ends links, for a reason of the server or because they are lost. */
   drop(body?: ErrorBody): void;
+  /** Says that the server drains: the client opens another link, and then leaves this one. */
+  drain(): void;
   clear(): void;
 }
 
@@ -59,7 +61,7 @@ interface Parcel {
 /** Makes a recorder that keeps the newest entries. */
 export function createDevtools({ max = 500 }: { readonly max?: number } = {}): Devtools {
   const listeners = createListeners<[]>();
-  const links = new Set<{ end(error: RealtimeError): void }>();
+  const links = new Set<{ end(error: RealtimeError): void; receive(frame: Frame): void }>();
   const pipes = new Set<() => void>();
   let entries: readonly Entry[] = [];
   let faults: Faults = { refuse: false, silent: false, delay: 0 };
@@ -133,22 +135,23 @@ export function createDevtools({ max = 500 }: { readonly max?: number } = {}): D
       record('link', `ended: ${error.reason} ${error.message}`);
       events.closed(error);
     };
+    const receive = (frame: Frame): void => {
+      record('in', JSON.stringify(frame));
+      events.frame(frame);
+    };
     const entry = {
       end(error: RealtimeError) {
         inner.close(false);
         end(error);
       },
+      receive: (frame: Frame) => down.put(() => receive(frame)),
     };
     links.add(entry);
     for (const command of context.subscriptions) record('out', JSON.stringify(command));
     const inner = transport.open(context, {
       opened: () => down.put(events.opened),
       alive: () => down.put(events.alive),
-      frame: (frame) =>
-        down.put(() => {
-          record('in', JSON.stringify(frame));
-          events.frame(frame);
-        }),
+      frame: entry.receive,
       closed: (error) => down.put(() => end(error)),
     });
     return {
@@ -190,6 +193,9 @@ export function createDevtools({ max = 500 }: { readonly max?: number } = {}): D
     },
     drop(body = {}) {
       for (const link of [...links]) link.end(new RealtimeError({ reason: 'CONNECTION_LOST', ...body }));
+    },
+    drain() {
+      for (const link of [...links]) link.receive({ type: 'draining', retryAfter: 0 });
     },
     clear() {
       entries = [];

@@ -10,6 +10,8 @@ import { Example, Intro } from '../../parts/example.tsx';
 import { Plug } from '../chat/plug.tsx';
 import client from './client.ts?source';
 import continuity from './continuity.ts?source';
+import { Devtools } from './devtools.tsx';
+import devtools from './devtools.tsx?source';
 import faults from './faults.tsx?source';
 import logged from './logged.ts?source';
 import { Monitor } from './monitor.tsx';
@@ -93,6 +95,9 @@ export default function Connection(): ReactNode {
       >
         The document's delays, with up to a second more; at the cap with up to a fifth less, so that nobody comes with
         everybody else. It never gives up.
+      </Example>
+      <Example id="devtools" title="Devtools" stage={<Devtools />} files={[{ name: 'devtools.tsx', text: devtools }]}>
+        A panel for any client, with faults that are made below it.
       </Example>
       <Example
         id="debug"

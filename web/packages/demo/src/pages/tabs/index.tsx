@@ -2,6 +2,8 @@ import type { ReactNode } from 'react';
 import { Example, Intro } from '../../parts/example.tsx';
 import { Sessions } from './sessions.tsx';
 import sessions from './sessions.tsx?source';
+import { Shared } from './shared.tsx';
+import shared from './shared.tsx?source';
 import { Widgets } from './widgets.tsx';
 import widgets from './widgets.tsx?source';
 
@@ -13,6 +15,10 @@ export default function Tabs(): ReactNode {
       </Intro>
       <Example id="widgets" title="Many providers" stage={<Widgets />} files={[{ name: 'widgets.tsx', text: widgets }]}>
         However many there are: those of the same address share a connection and, in it, a subscription.
+      </Example>
+      <Example id="shared" title="Many tabs" stage={<Shared />} files={[{ name: 'shared.tsx', text: shared }]}>
+        However many are open, one of them has the connection, on the path <code>/ws/tabs</code>. Close it, and another
+        takes over.
       </Example>
       <Example
         id="sessions"
