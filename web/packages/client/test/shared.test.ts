@@ -1,16 +1,20 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createDevtools, type Devtools } from '../src/devtools/index.ts';
 import { type Client, createClient, fastBackoff, type Transport } from '../src/index.ts';
 import { createHub, type Hub } from '../src/shared/hub.ts';
 import { createTab } from '../src/shared/tab.ts';
 import { createFakeServer, type FakeServer } from '../src/testing/index.ts';
 
 let server: FakeServer;
+let devtools: Devtools;
 let hub: Hub;
 
 beforeEach(() => {
   vi.useFakeTimers();
   server = createFakeServer();
-  hub = createHub(server.transport());
+  devtools = createDevtools();
+  const [transport = server.transport()] = devtools.wrap([server.transport()]);
+  hub = createHub(transport);
 });
 afterEach(() => vi.useRealTimers());
 
@@ -25,7 +29,7 @@ interface TestTab {
 
 /** A tab of the hub. What it posts is copied, as between tabs. */
 async function tab(...channels: string[]): Promise<TestTab> {
-  const seat = hub.seat((message) => side.receive(structuredClone(message)));
+  const seat = hub.seat((message) => queueMicrotask(() => side.receive(structuredClone(message))));
   const side = createTab((message) => seat.receive(structuredClone(message)));
   const transport: Transport = { name: 'shared', open: side.open };
   const client = createClient({ transports: [transport], reconnect: fastBackoff({ max: 100 }) });
@@ -45,6 +49,45 @@ describe('tabs that share a connection', () => {
     expect(a.got).toEqual(['chat', 'a']);
     expect(b.got).toEqual(['chat', 'b']);
     expect(server.subscribed()).toEqual(['chat', 'a', 'b']);
+  });
+
+  it('move to another link together when the server drains, and lose nothing', async () => {
+    const [a, b] = [await tab('chat', 'a.*'), await tab('chat')];
+    a.client.channel('chat').presence.enter('a');
+    await settle();
+    const states = new Set<string>();
+    for (const { client } of [a, b]) client.onChange(() => states.add(client.getSnapshot().state));
+    server.publish('chat', 1);
+    devtools.drain();
+    server.publish('chat', 2);
+    const ack = a.client.publish('chat', 3);
+    await settle();
+    server.publish('chat', 4);
+    server.publish('a.b', 5);
+    await settle();
+    expect(a.got).toEqual([1, 2, 3, 4, 5]);
+    expect(b.got).toEqual([1, 2, 3, 4]);
+    expect((await ack).position?.offset).toBe(3);
+    expect([server.opened, server.links]).toEqual([2, 1]);
+    expect([...states]).toEqual(['connected']);
+    expect(server.members('chat').map(({ data }) => data)).toEqual(['a']);
+  });
+
+  it('stay where they are while no other server has them', async () => {
+    const a = await tab('chat');
+    server.refuse('DRAINING');
+    devtools.drain();
+    await settle();
+    server.publish('chat', 1);
+    await settle();
+    expect(a.got).toEqual([1]);
+    expect(a.client.getSnapshot().state).toBe('connected');
+    server.refuse();
+    await vi.advanceTimersByTimeAsync(1500);
+    server.publish('chat', 2);
+    await settle();
+    expect(a.got).toEqual([1, 2]);
+    expect([server.opened > 1, server.links]).toEqual([true, 1]);
   });
 
   it('unsubscribe when the last of them does', async () => {

@@ -1,4 +1,3 @@
-import type { RealtimeError } from '../error.ts';
 import { matches } from '../names.ts';
 import type { Link, LinkContext, Transport } from '../transport.ts';
 import { type ErrorBody, type Frame, isDelivery, type Notice, type Numbered, type Position } from '../wire.ts';
@@ -35,6 +34,14 @@ interface Asked {
   readonly wish?: Wish;
 }
 
+/** One try to have a link, and the link once it is there. Its events count while it is `current` or `coming`. */
+interface Attempt {
+  link?: Link;
+}
+
+/** About how long to wait before looking again for a server that does not drain, in milliseconds. */
+const elsewhere = 1000;
+
 /** How many messages that a tab does not want back are remembered. */
 const mostExcluded = 1000;
 
@@ -49,31 +56,63 @@ export function createHub(transport: Transport): Hub {
   const asked = new Map<number, Asked>();
   const present = new Map<string, Map<Tab, unknown>>();
   const excluded = new Map<string, Tab>(); // message ids, and who does not want them
-  let link: Link | undefined;
+  let current: Attempt | undefined; // has the link that is in use
+  let coming: Attempt | undefined; // opens one, which takes its place
   let isOpen = false;
   let hello: Extract<Notice, { type: 'hello' }> | undefined;
-  let generation = 0; // of links: the events of an earlier one do not count
   let last = 0;
 
   function open(context: LinkContext): void {
-    const mine = ++generation;
-    const only =
-      <A extends readonly unknown[]>(run: (...values: A) => void) =>
-      (...values: A): void => {
-        if (mine === generation) run(...values);
-      };
-    link = transport.open(
+    const attempt: Attempt = {};
+    const counts = (): boolean => attempt === current || attempt === coming;
+    const next = (delay: number | undefined): void => {
+      setTimeout(() => {
+        if (current && !coming) open({ ...context, session: hello?.sessionToken });
+      }, delay);
+    };
+    coming = attempt;
+    attempt.link = transport.open(
       { ...context, subscriptions: [] },
       {
-        opened: only(() => {
-          isOpen = true;
-          for (const tab of tabs) welcome(tab);
-        }),
-        frame: only(take),
-        alive: only(() => toAll({ alive: true })),
-        closed: only((error: RealtimeError) => end(error.body)),
+        opened() {
+          if (attempt === coming) opened(attempt);
+        },
+        frame(frame) {
+          if (!counts()) return;
+          if (!isDelivery(frame) && frame.type === 'draining') next(frame.retryAfter);
+          else take(frame);
+        },
+        alive() {
+          if (counts()) toAll({ alive: true });
+        },
+        closed(error) {
+          if (!counts()) return;
+          if (!current || !coming) end(error.body);
+          else if (attempt === current) current = undefined;
+          else {
+            coming = undefined;
+            next(elsewhere * (0.5 + Math.random()));
+          }
+        },
       },
     );
+  }
+
+  /** Tabs of a link before are told that it drains: each opens another at once, which is this one. */
+  function opened(attempt: Attempt): void {
+    current?.link?.close(false);
+    current = attempt;
+    coming = undefined;
+    if (isOpen) {
+      forgetAll();
+      toAll({ frame: { type: 'draining', retryAfter: 0 } });
+    }
+    isOpen = true;
+    for (const tab of tabs) welcome(tab);
+  }
+
+  function forgetAll(): void {
+    for (const map of [topics, asked, present, excluded]) map.clear();
   }
 
   function end(error: ErrorBody): void {
@@ -83,11 +122,11 @@ export function createHub(transport: Transport): Hub {
   }
 
   function drop(leave: boolean): void {
-    generation++;
-    link?.close(leave);
-    link = hello = undefined;
+    const links = [current?.link, coming?.link];
+    current = coming = hello = undefined;
     isOpen = false;
-    for (const map of [topics, asked, present, excluded]) map.clear();
+    for (const link of links) link?.close(leave);
+    forgetAll();
   }
 
   function toAll(message: ToTab): void {
@@ -105,7 +144,7 @@ export function createHub(transport: Transport): Hub {
 
   function send(command: Numbered, by?: Asked): void {
     if (by) asked.set(++last, by);
-    link?.send({ ...command, id: by && last });
+    current?.link?.send({ ...command, id: by && last });
   }
 
   function subscribe(tab: Tab, wish: Wish): void {
@@ -211,7 +250,6 @@ export function createHub(transport: Transport): Hub {
 
   function notice(frame: Notice): void {
     if (frame.type === 'hello') hello = frame;
-    if (frame.type === 'draining') return; // the link ends when it must, and each tab resumes
     const topic = 'for' in frame && frame.for !== undefined ? topicOf(frame.for) : undefined;
     if (!topic) {
       toAll({ frame });
@@ -266,10 +304,11 @@ export function createHub(transport: Transport): Hub {
 
   function remove(tab: Tab, goodbye: boolean): void {
     if (!tabs.delete(tab)) return;
-    if (tabs.size === 0) {
-      drop(goodbye);
-      return;
-    }
+    if (tabs.size === 0) drop(goodbye);
+    else forget(tab);
+  }
+
+  function forget(tab: Tab): void {
     for (const name of [...topics.keys()]) unsubscribe(tab, name);
     for (const name of present.keys()) leave(tab, name);
   }
@@ -280,12 +319,12 @@ export function createHub(transport: Transport): Hub {
       return {
         receive(message) {
           if ('open' in message) {
-            remove(tab, false);
+            forget(tab);
             tabs.add(tab);
             tab.waiting = message.open;
             post({ heard: true });
-            if (!link) open(message.open);
-            else if (isOpen) welcome(tab);
+            if (isOpen) welcome(tab);
+            else if (!coming) open(message.open);
           } else if (!tabs.has(tab)) return;
           else if ('send' in message) command(tab, message.send);
           else remove(tab, message.close);

@@ -265,13 +265,17 @@ describe('behind a network that breaks', () => {
     await connected();
   });
 
-  it('visibility: it is tried again when the page is shown', async () => {
+  it.each([
+    ['is shown', () => document.dispatchEvent(new Event('visibilitychange'))],
+    ['comes back from the page cache', () => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))],
+    ['is resumed', () => document.dispatchEvent(new Event('resume'))],
+  ])('visibility: it is tried again when the page %s', async (_, wake) => {
     await page.evaluate((url) => m.plain({ url, reconnect: () => 3_600_000 }), `${network.url}/ws`);
     await connected();
     const made = network.made;
     network.cut();
     await expect.poll(state).toBe('reconnecting');
-    await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+    await page.evaluate(wake);
     await connected();
     expect(network.made).toBe(made + 1);
   });

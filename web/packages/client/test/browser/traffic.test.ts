@@ -159,50 +159,47 @@ it.each(['websocket', 'sse'] as const)('tokens that expire every few seconds (%s
   expect(await states()).toEqual(['connected']);
 });
 
-it.each(['websocket', 'sse', 'connect'] as const)(
-  'servers that are replaced one after the other (%s)',
-  async (transport) => {
-    const nats = await startNATS();
-    const shared = [...flags, '--nats-url', nats.url, '--drain-window', '10s'];
-    const [first, second] = [await startServer(...shared), await startServer(...shared)];
-    network.use(first);
-    await begin(transport);
-    const watcher = await stage.page();
-    await watcher.evaluate(
-      ({ url, token }) => {
-        globalThis.client = m.createClient({ transports: [m.websocket(`${url}/ws`)], token });
-        globalThis.present = [];
-        const { presence } = client.channel('test.room');
-        presence.onChange(() => {
-          present.push(presence.getSnapshot().members.map(({ user }) => user));
-        });
-        client.connect();
-      },
-      { url: network.url, token: tokenOf('eve') },
-    );
-    await page.evaluate(() => void client.channel('test.room').presence.enter());
-    await expect.poll(() => watcher.evaluate(() => present.at(-1))).toEqual(['ada']);
+it.each(['websocket', 'sse'] as const)('servers that are replaced one after the other (%s)', async (transport) => {
+  const nats = await startNATS();
+  const shared = [...flags, '--nats-url', nats.url, '--drain-window', '6s'];
+  const [first, second] = [await startServer(...shared), await startServer(...shared)];
+  network.use(first);
+  await begin(transport);
+  const watcher = await stage.page();
+  await watcher.evaluate(
+    ({ url, token }) => {
+      globalThis.client = m.createClient({ transports: [m.websocket(`${url}/ws`)], token });
+      globalThis.present = [];
+      const { presence } = client.channel('test.room');
+      presence.onChange(() => {
+        present.push(presence.getSnapshot().members.map(({ user }) => user));
+      });
+      client.connect();
+    },
+    { url: network.url, token: tokenOf('eve') },
+  );
+  await page.evaluate(() => void client.channel('test.room').presence.enter());
+  await expect.poll(() => watcher.evaluate(() => present.at(-1))).toEqual(['ada']);
 
-    for (const [going, staying] of [
-      [first, second],
-      [second, first],
-    ] as const) {
-      network.use(staying);
-      await going.stop();
-      await passed(10);
-      await going.start();
-    }
-    await complete();
-    expect(await states()).toEqual(['connected']);
-    await watcher.evaluate(() => client.positions(['test.room'])); // what was said before has come
-    const seen = await watcher.evaluate(() => present.slice(present.findIndex((users) => users.length > 0)));
-    expect(new Set(seen.map(String))).toEqual(new Set(['ada']));
-    await watcher.context().close();
-    await first.kill();
-    await second.kill();
-    await nats.close();
-  },
-);
+  for (const [going, staying] of [
+    [first, second],
+    [second, first],
+  ] as const) {
+    network.use(staying);
+    await going.stop();
+    await passed(10);
+    await going.start();
+  }
+  await complete();
+  expect(await states()).toEqual(['connected']);
+  await watcher.evaluate(() => client.positions(['test.room'])); // what was said before has come
+  const seen = await watcher.evaluate(() => present.slice(present.findIndex((users) => users.length > 0)));
+  expect(new Set(seen.map(String))).toEqual(new Set(['ada']));
+  await watcher.context().close();
+  await first.kill();
+  await second.kill();
+  await nats.close();
+});
 
 it('a server that is killed, and has forgotten: the gap says so, and nothing is doubled', async () => {
   await begin('websocket');
