@@ -285,15 +285,17 @@ describe('a server that is away for long', () => {
   /** Lets time pass until there were some more attempts, and says how long each had to wait. */
   async function attempts(n: number): Promise<number[]> {
     const waits: number[] = [];
-    const snapshot = () =>
-      page.evaluate(() => ({ ...m.context.client.getSnapshot(), error: undefined, now: Date.now() }));
-    let { attempt } = await snapshot();
-    while (waits.length < n) {
-      await expect.poll(async () => (await snapshot()).attempt).toBeGreaterThan(attempt);
-      const { retryAt, now, ...next } = await snapshot();
-      attempt = next.attempt;
-      waits.push(retryAt - now);
-      await page.clock.runFor(Math.ceil(retryAt - now));
+    const next = () =>
+      page.evaluate(() => {
+        const { attempt, retryAt } = m.context.client.getSnapshot();
+        return { attempt: retryAt > 0 ? attempt : 0, wait: retryAt - Date.now() };
+      });
+    for (let last = 0; waits.length < n; ) {
+      await expect.poll(async () => (await next()).attempt).toBeGreaterThan(last);
+      const { attempt, wait } = await next();
+      last = attempt;
+      waits.push(wait);
+      await page.clock.runFor(Math.ceil(wait));
     }
     return waits;
   }
