@@ -99,7 +99,7 @@ export async function visit(browser: Browser, demo: Demo, path: string, width = 
     if (message.type() === 'error' && !ofNetwork.test(message.text())) complaints.push(message.text());
   });
   await page.goto(`${demo.url}/demo/${path}`);
-  await page.locator('[role=status][data-state=connected]').waitFor();
+  await page.locator('[role=status][data-state=connected]').waitFor({ state: 'attached' }); // on a telephone it is in the menu
   const user = await page.evaluate(() => sessionStorage.getItem('millrace-demo-user') ?? '');
   return { page, user, complaints, close: () => context.close() };
 }
