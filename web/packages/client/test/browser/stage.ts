@@ -126,6 +126,7 @@ export async function createStage(contents: string, options: BuildOptions = {}):
   const script = outputFiles?.[0]?.text ?? '';
   const host = createServer((request, response) => {
     const isScript = request.url?.startsWith('/page.js');
+    if (request.url?.startsWith('/missing')) response.statusCode = 404;
     response.setHeader('content-type', isScript ? 'text/javascript; charset=utf-8' : 'text/html; charset=utf-8');
     response.end(isScript ? script : '<!doctype html><div id="root"></div><script src="/page.js"></script>');
   }).listen(hostPort, '127.0.0.1');
