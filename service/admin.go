@@ -84,7 +84,7 @@ func (a *admin) WatchSamples(ctx context.Context, request *millracev1.WatchSampl
 	if n := int(request.GetRecent()); n > 0 && n < len(samples) {
 		samples = samples[len(samples)-n:]
 	}
-	for {
+	for changed != nil {
 		err := a.sendInTime(ctx, func() error { return stream.Send(&millracev1.WatchSamplesResponse{Samples: samples}) })
 		if err != nil {
 			return err
@@ -94,13 +94,12 @@ func (a *admin) WatchSamples(ctx context.Context, request *millracev1.WatchSampl
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if samples, seen, changed = a.recorder.after(seen); changed == nil {
-			return leaving(time.Second)
-		}
+		samples, seen, changed = a.recorder.after(seen)
 		if err := a.stillMay(ctx); err != nil {
 			return err
 		}
 	}
+	return leaving(time.Second)
 }
 
 // sendInTime sends what a client must take in time, like a session.

@@ -13,65 +13,60 @@ import (
 // health implements the standard gRPC health service.
 type health struct {
 	services map[string]bool // set once
-
-	mu      sync.Mutex
-	serving bool
-	changed chan struct{} // closed at the next change
+	going    chan struct{}   // closed when the server is going away
+	leave    func()          // closes it
 }
 
 func newHealth(services ...string) *health {
-	h := &health{services: map[string]bool{"": true}, serving: true, changed: make(chan struct{})}
+	h := &health{services: map[string]bool{"": true}, going: make(chan struct{})}
+	h.leave = sync.OnceFunc(func() { close(h.going) })
 	for _, name := range services {
 		h.services[name] = true
 	}
 	return h
 }
 
-func (h *health) set(serving bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.serving != serving {
-		h.serving = serving
-		close(h.changed)
-		h.changed = make(chan struct{})
+// isGoing reports whether the server is going away, which is for good.
+func (h *health) isGoing() bool {
+	select {
+	case <-h.going:
+		return true
+	default:
+		return false
 	}
 }
 
-// status is the state of a service and a channel that is closed when it changes.
-func (h *health) status(service string) (healthv1.HealthCheckResponse_ServingStatus, <-chan struct{}) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+func (h *health) status(service string) healthv1.HealthCheckResponse_ServingStatus {
 	switch {
 	case !h.services[service]:
-		return healthv1.HealthCheckResponse_SERVICE_UNKNOWN, h.changed
-	case h.serving:
-		return healthv1.HealthCheckResponse_SERVING, h.changed
+		return healthv1.HealthCheckResponse_SERVICE_UNKNOWN
+	case h.isGoing():
+		return healthv1.HealthCheckResponse_NOT_SERVING
 	}
-	return healthv1.HealthCheckResponse_NOT_SERVING, h.changed
+	return healthv1.HealthCheckResponse_SERVING
 }
 
 // Check implements grpc.health.v1.
 func (h *health) Check(_ context.Context, request *healthv1.HealthCheckRequest) (*healthv1.HealthCheckResponse, error) {
-	status, _ := h.status(request.GetService())
+	status := h.status(request.GetService())
 	if status == healthv1.HealthCheckResponse_SERVICE_UNKNOWN {
 		return nil, connect.Errorf(connect.CodeNotFound, "service %q is not known", request.GetService())
 	}
 	return &healthv1.HealthCheckResponse{Status: status}, nil
 }
 
-// Watch implements grpc.health.v1. It ends with the first NOT_SERVING, which is
-// for good.
+// Watch implements grpc.health.v1. It ends when the server is going away.
 func (h *health) Watch(ctx context.Context, request *healthv1.HealthCheckRequest, stream healthv1connect.HealthWatchServerStream) error {
 	for {
-		status, changed := h.status(request.GetService())
-		if err := stream.Send(&healthv1.HealthCheckResponse{Status: status}); err != nil {
+		isLast := h.isGoing() // before the status, which then says so
+		if err := stream.Send(&healthv1.HealthCheckResponse{Status: h.status(request.GetService())}); err != nil {
 			return err
 		}
-		if status == healthv1.HealthCheckResponse_NOT_SERVING {
+		if isLast {
 			return connect.NewError(connect.CodeUnavailable, "the server is going away")
 		}
 		select {
-		case <-changed:
+		case <-h.going:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

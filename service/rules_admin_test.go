@@ -334,6 +334,7 @@ func TestO4WatchingEndsWithTheServerAndWithTheCredentials(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused(t, <-ended, "DRAINING")
+		refused(t, watch(n.keys.APIKeys[0]), "DRAINING") // who comes too late
 	})
 }
 

@@ -165,7 +165,7 @@ func (s *Service) Limits() Limits { return *s.limits() }
 // half for it; then it is ended, with the advice to come back. Drain returns when
 // all sessions are gone. When ctx ends it waits for nobody any more.
 func (s *Service) Drain(ctx context.Context, window time.Duration) error {
-	s.health.set(false)
+	s.health.leave()
 	s.recorder.close()
 	s.tracers.close()
 	sessions := s.refuseNew(leaving(window))
@@ -219,7 +219,7 @@ func (s *Service) isIdleWithin(ctx context.Context, d time.Duration) bool {
 
 // Close ends what is left and stops the engine.
 func (s *Service) Close() error {
-	s.health.set(false)
+	s.health.leave()
 	s.recorder.close()
 	s.tracers.close()
 	for _, session := range s.refuseNew(engine.ErrClosed) {

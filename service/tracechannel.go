@@ -214,7 +214,7 @@ func (a *admin) TraceChannel(ctx context.Context, request *millracev1.TraceChann
 		case <-silence.C:
 			response = new(millracev1.TraceChannelResponse)
 		case <-traced.done:
-			return refuse(millracev1.ErrorReason_ERROR_REASON_DRAINING, "", "the server is going away").retryAfter(time.Second)
+			return leaving(time.Second)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
