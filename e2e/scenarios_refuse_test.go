@@ -174,19 +174,40 @@ func answerHealth(s *scene) {
 		s.Errorf("check of an unknown service: %v, want not_found", err)
 	}
 	checkReflection(s, client)
-	watch, err := health.Watch(ctx, &healthv1.HealthCheckRequest{})
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer watch.Close()
-	if first, err := watch.Receive(); err != nil || first.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-		s.Errorf("watch: %s, %v", first, err)
-	}
+	const serving, notServing, unknown = healthv1.HealthCheckResponse_SERVING, healthv1.HealthCheckResponse_NOT_SERVING, healthv1.HealthCheckResponse_SERVICE_UNKNOWN
+	known := watchHealth(ctx, s, health, "")
+	none := watchHealth(ctx, s, health, "unknown")
+	known(serving)
+	none(unknown)
 	if err := s.at.node.Drain(ctx, 0); err != nil {
 		s.Error(err)
 	}
-	if next, err := watch.Receive(); err != nil || next.GetStatus() != healthv1.HealthCheckResponse_NOT_SERVING {
-		s.Errorf("watch while draining: %s, %v", next, err)
+	for range 2 { // who watched, and who begins too late
+		known(notServing, connect.CodeUnavailable)
+		none(unknown, connect.CodeUnavailable)
+		known, none = watchHealth(ctx, s, health, ""), watchHealth(ctx, s, health, "unknown")
+	}
+}
+
+// watchHealth returns a function that wants a status of the service next, and then
+// maybe the end of the stream.
+func watchHealth(ctx context.Context, s *scene, health healthv1connect.HealthClient, service string) func(healthv1.HealthCheckResponse_ServingStatus, ...connect.Code) {
+	s.Helper()
+	stream, err := health.Watch(ctx, &healthv1.HealthCheckRequest{Service: service})
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { _ = stream.Close() }) // it may have ended
+	return func(want healthv1.HealthCheckResponse_ServingStatus, end ...connect.Code) {
+		s.Helper()
+		if response, err := stream.Receive(); err != nil || response.GetStatus() != want {
+			s.Errorf("watching %q: %s, %v; want %s", service, response, err, want)
+		}
+		for _, code := range end {
+			if response, err := stream.Receive(); connect.CodeOf(err) != code {
+				s.Errorf("watching %q: %s, %v; want %v", service, response, err, code)
+			}
+		}
 	}
 }
 
