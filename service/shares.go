@@ -211,13 +211,21 @@ func (p *presence) hearBeat(x *peer, beat *nodev1.Beat, result *news) {
 	}
 }
 
+// mayAsk reports whether its share was not asked for just now, and notes that it is.
+func (x *peer) mayAsk() bool {
+	if time.Since(x.asked) < askEvery {
+		return false
+	}
+	x.asked = time.Now()
+	return true
+}
+
 // ask has a node say all it has, or others that of a node that goes; who was asked
 // just now has not forgotten.
 func (p *presence) ask(x *peer, result *news) {
-	if time.Since(x.asked) < askEvery && !x.asked.IsZero() {
+	if !x.mayAsk() {
 		return
 	}
-	x.asked = time.Now()
 	if x.bye {
 		result.reply("", p.note(&nodev1.Note{Note: &nodev1.Note_Ask{Ask: &nodev1.Ask{Of: x.node}}}))
 		return
@@ -252,10 +260,9 @@ func (p *presence) askForMissing() (asks []told) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, x := range p.peers {
-		if x.whole || x.over || time.Since(x.asked) < askEvery && !x.asked.IsZero() {
+		if x.whole || x.over || !x.mayAsk() {
 			continue
 		}
-		x.asked = time.Now()
 		asks = append(asks, told{"", p.note(&nodev1.Note{Note: &nodev1.Note_Ask{Ask: &nodev1.Ask{Of: x.node}}})})
 	}
 	return asks
