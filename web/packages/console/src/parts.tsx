@@ -1,11 +1,12 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { explain, useConsole } from './state.ts';
 
 /** The heading of a page, which has the focus when the page opens. */
 export function Title({ text, children }: { readonly text: string; readonly children?: ComponentChildren }) {
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => {
+  // In the same turn as the heading appears: later, it would take the focus from whoever is quick.
+  useLayoutEffect(() => {
     document.title = `${text} · Millrace`;
     heading.current?.focus();
   }, [text]);
@@ -119,6 +120,24 @@ export function Field(props: {
       {props.children(id)}
       {props.hint && <small>{props.hint}</small>}
     </div>
+  );
+}
+
+/** A choice of a form, by value. What somebody has chosen stays through a render, as what is typed into `defaultValue` does. */
+export function Select(props: {
+  readonly id: string;
+  readonly name: string;
+  readonly initial: string;
+  readonly options: Readonly<Record<string, string>>;
+}) {
+  return (
+    <select id={props.id} name={props.name}>
+      {Object.entries(props.options).map(([value, text]) => (
+        <option key={value} value={value} selected={value === props.initial}>
+          {text}
+        </option>
+      ))}
+    </select>
   );
 }
 

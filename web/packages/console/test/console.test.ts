@@ -132,6 +132,25 @@ describe('the pages', () => {
     await page.getByText('No session is like that.').waitFor();
   });
 
+  it('keep what is typed and chosen while new figures come', async () => {
+    await stage.stream('typist', ['typed']);
+    const page = await operator();
+    await visit(page, 'sessions', 'Sessions');
+    await page.locator('tbody a').first().waitFor();
+    const user = page.getByLabel('User', { exact: true });
+    await user.pressSequentially('typ');
+    await page.getByLabel('Order').selectOption('pending');
+    // The node's figures come each second, and the list after two: three lists are some of both.
+    for (let i = 0; i < 3; i++) await page.waitForResponse(/ListSessions/);
+    await user.pressSequentially('ist');
+    expect(await user.inputValue()).toBe('typist');
+    expect(await page.getByLabel('Order').inputValue()).toBe('pending');
+    await page.keyboard.press('Enter');
+    await page.getByText('1 to 1 of 1').waitFor();
+    expect(await user.inputValue()).toBe('typist');
+    expect(await page.getByLabel('Order').inputValue()).toBe('pending');
+  });
+
   it('say what cannot be', async () => {
     const page = await operator();
     await visit(page, 'sessions?address=nowhere', 'Sessions');

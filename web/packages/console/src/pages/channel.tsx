@@ -3,7 +3,7 @@ import type { GetChannelResponseJson } from '@millrace/client/gen/millrace/v1/ad
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { bytes, count, duration, short } from '../format.ts';
-import { Facts, Field, Problem, Title } from '../parts.tsx';
+import { Facts, Field, Problem, Select, Title } from '../parts.tsx';
 import { link } from '../route.ts';
 import { explain, useConsole, useLoaded } from '../state.ts';
 import { Tail } from './tail.tsx';
@@ -101,12 +101,7 @@ function Publish({ name }: { readonly name: string }) {
         </Field>
         <div class="row">
           <Field label="As">
-            {(id) => (
-              <select id={id} name="form">
-                <option value="json">JSON</option>
-                <option value="text">a text</option>
-              </select>
-            )}
+            {(id) => <Select id={id} name="form" initial="json" options={{ json: 'JSON', text: 'a text' }} />}
           </Field>
           <Field label="Type">{(id) => <input id={id} name="type" placeholder="optional" />}</Field>
           <Field label="Key">{(id) => <input id={id} name="key" placeholder="optional" />}</Field>
@@ -122,7 +117,11 @@ const shown = 200;
 
 function Members({ of: { presence } }: { readonly of: Channel }) {
   const [{ members, total }, setSnapshot] = useState(presence.getSnapshot());
-  useEffect(() => presence.onChange(() => setSnapshot(presence.getSnapshot())), [presence]);
+  useEffect(() => {
+    const show = (): void => setSnapshot(presence.getSnapshot());
+    show(); // what changed between the first render and this
+    return presence.onChange(show);
+  }, [presence]);
   return (
     <section>
       <h2>

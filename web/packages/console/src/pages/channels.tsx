@@ -1,6 +1,6 @@
 import type { ChannelJson } from '@millrace/client/gen/millrace/v1/admin_service_pb.ts';
 import { bytes, count, short } from '../format.ts';
-import { type Column, Field, Pager, Problem, Table, Title } from '../parts.tsx';
+import { type Column, Field, Pager, Problem, Select, Table, Title } from '../parts.tsx';
 import { go, link } from '../route.ts';
 import { useConsole, useLoaded, usePages } from '../state.ts';
 
@@ -10,6 +10,7 @@ const orders = {
   subscribers: 'CHANNEL_ORDER_SUBSCRIBERS',
   rate: 'CHANNEL_ORDER_RATE',
 } as const;
+const orderNames = { name: 'by name', subscribers: 'most subscribers first', rate: 'most messages first' };
 
 /** The channels that somebody is subscribed to, a page at a time; any other by its name. */
 export function Channels({ query }: { readonly query: URLSearchParams }) {
@@ -38,16 +39,10 @@ function Forms({ pattern, order }: { readonly pattern: string; readonly order: s
   return (
     <div class="row">
       <form class="filters" aria-label="Filter channels" onSubmit={apply}>
-        <Field label="Pattern">{(id) => <input id={id} name="pattern" value={pattern} placeholder="chat.>" />}</Field>
-        <Field label="Order">
-          {(id) => (
-            <select id={id} name="order" value={order}>
-              <option value="name">by name</option>
-              <option value="subscribers">most subscribers first</option>
-              <option value="rate">most messages first</option>
-            </select>
-          )}
+        <Field label="Pattern">
+          {(id) => <input id={id} name="pattern" defaultValue={pattern} placeholder="chat.>" />}
         </Field>
+        <Field label="Order">{(id) => <Select id={id} name="order" initial={order} options={orderNames} />}</Field>
         <button type="submit">Apply</button>
       </form>
       <form class="filters" aria-label="Open a channel" onSubmit={open}>

@@ -1,6 +1,6 @@
 import type { SessionJson } from '@millrace/client/gen/millrace/v1/admin_service_pb.ts';
 import { bytes, count, duration } from '../format.ts';
-import { type Column, Field, Pager, Problem, Table, Title } from '../parts.tsx';
+import { type Column, Field, Pager, Problem, Select, Table, Title } from '../parts.tsx';
 import { go, link } from '../route.ts';
 import { useConsole, useLoaded, usePages } from '../state.ts';
 
@@ -10,6 +10,8 @@ const orders = {
   pending: 'SESSION_ORDER_PENDING',
   id: 'SESSION_ORDER_UNSPECIFIED',
 } as const;
+const orderNames = { newest: 'newest first', pending: 'most pending first', id: 'by id' };
+const wires = { '': 'all', ws: 'ws', sse: 'sse', connect: 'connect', grpc: 'grpc', grpcweb: 'grpcweb' };
 
 /** The filters of the list, as the address has them. */
 type Filters = Record<'user' | 'channel' | 'address' | 'protocol' | 'order', string>;
@@ -41,29 +43,16 @@ function FilterForm({ filters }: { readonly filters: Filters }) {
   };
   return (
     <form class="filters" aria-label="Filter sessions" onSubmit={apply}>
-      <Field label="User">{(id) => <input id={id} name="user" value={filters.user} />}</Field>
-      <Field label="Channel">{(id) => <input id={id} name="channel" value={filters.channel} />}</Field>
+      <Field label="User">{(id) => <input id={id} name="user" defaultValue={filters.user} />}</Field>
+      <Field label="Channel">{(id) => <input id={id} name="channel" defaultValue={filters.channel} />}</Field>
       <Field label="Address or network">
-        {(id) => <input id={id} name="address" value={filters.address} placeholder="10.0.0.0/8" />}
+        {(id) => <input id={id} name="address" defaultValue={filters.address} placeholder="10.0.0.0/8" />}
       </Field>
       <Field label="Wire">
-        {(id) => (
-          <select id={id} name="protocol" value={filters.protocol}>
-            <option value="">all</option>
-            {['ws', 'sse', 'connect', 'grpc', 'grpcweb'].map((wire) => (
-              <option key={wire}>{wire}</option>
-            ))}
-          </select>
-        )}
+        {(id) => <Select id={id} name="protocol" initial={filters.protocol} options={wires} />}
       </Field>
       <Field label="Order">
-        {(id) => (
-          <select id={id} name="order" value={filters.order || 'newest'}>
-            <option value="newest">newest first</option>
-            <option value="pending">most pending first</option>
-            <option value="id">by id</option>
-          </select>
-        )}
+        {(id) => <Select id={id} name="order" initial={filters.order || 'newest'} options={orderNames} />}
       </Field>
       <button type="submit">Apply</button>
       <a class="button" href={link(['sessions'])}>
