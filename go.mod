@@ -2,6 +2,8 @@ module millrace.dev
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require (
 	connectrpc.com/connect/v2 v2.0.2
 	connectrpc.com/cors v0.1.0

@@ -2,6 +2,8 @@ module millrace.dev/bench
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require (
 	github.com/centrifugal/centrifuge v0.40.1
 	github.com/coder/websocket v1.8.15

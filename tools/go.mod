@@ -2,6 +2,8 @@ module millrace.dev/tools
 
 go 1.26.0
 
+toolchain go1.26.10
+
 tool (
 	github.com/fullstorydev/grpcurl/cmd/grpcurl
 	github.com/golangci/golangci-lint/v2/cmd/golangci-lint

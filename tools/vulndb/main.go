@@ -52,8 +52,11 @@ func main() {
 	if len(os.Args) != 2 {
 		fail(fmt.Errorf("usage: vulndb DIRECTORY"))
 	}
-	version, err := write(os.Args[1])
+	reports, version, err := download("golang.org/x/vulndb@latest")
 	if err != nil {
+		fail(err)
+	}
+	if err := write(reports, os.Args[1]); err != nil {
 		fail(err)
 	}
 	fmt.Println("reports of", version)
@@ -64,16 +67,27 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-// write makes the database of the newest reports, and returns their version.
-func write(out string) (version string, err error) {
+// download returns where the reports of a version are, and which it is.
+func download(module string) (reports, version string, err error) {
 	var source struct{ Dir, Version, Error string }
-	answer, err := exec.Command("go", "mod", "download", "-json", "golang.org/x/vulndb@latest").Output()
-	if jsonErr := json.Unmarshal(answer, &source); err != nil || jsonErr != nil {
-		return "", fmt.Errorf("download golang.org/x/vulndb: %w %s", err, source.Error)
+	answer, err := exec.Command("go", "mod", "download", "-json", module).Output()
+	if jsonErr := json.Unmarshal(answer, &source); err == nil && jsonErr != nil {
+		err = jsonErr
 	}
-	names, err := filepath.Glob(filepath.Join(source.Dir, "data", "osv", "GO-*.json"))
-	if err != nil || len(names) == 0 {
-		return "", fmt.Errorf("no reports in %s: %w", source.Dir, err)
+	if err != nil {
+		return "", "", fmt.Errorf("the reports of known vulnerabilities cannot be had, so nothing is known of this code: download %s: %w %s", module, err, source.Error)
+	}
+	return filepath.Join(source.Dir, "data", "osv"), source.Version, nil
+}
+
+// write makes a database of the reports in a directory.
+func write(reports, out string) error {
+	names, err := filepath.Glob(filepath.Join(reports, "GO-*.json"))
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("no reports in %s", reports)
 	}
 	var newest time.Time
 	var all []vulnerability
@@ -81,7 +95,7 @@ func write(out string) (version string, err error) {
 	for _, name := range names {
 		r, err := copyReport(name, out)
 		if err != nil {
-			return "", err
+			return err
 		}
 		if r.Modified.After(newest) {
 			newest = r.Modified
@@ -95,10 +109,10 @@ func write(out string) (version string, err error) {
 	}
 	for name, index := range map[string]any{"db": map[string]any{"modified": newest}, "vulns": all, "modules": list} {
 		if err := writeJSON(filepath.Join(out, "index", name+".json"), index); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return source.Version, nil
+	return nil
 }
 
 // copyReport copies a report to where it is looked for.
