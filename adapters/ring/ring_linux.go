@@ -29,6 +29,9 @@ const (
 	paramsDone   = 80 // where io_cqring_offsets begin
 )
 
+// maxBytes is after how many bytes no more sends go together, however few they are.
+const maxBytes = 256 << 10
+
 // Ring sends for one goroutine at a time.
 type Ring struct {
 	fd                                int
@@ -125,27 +128,42 @@ func (r *Ring) Add(s Sender) bool {
 
 // Flush sends to all that were added.
 func (r *Ring) Flush() {
-	for from := 0; from < len(r.waiting); from += Size {
-		r.send(r.waiting[from:min(from+Size, len(r.waiting))])
+	for left := r.waiting; len(left) > 0; {
+		left = left[r.send(left):]
 	}
 	clear(r.waiting)
 	r.waiting = r.waiting[:0]
 }
 
-// send sends to some that fit into the queue together.
-func (r *Ring) send(some []Sender) {
-	tail := *r.tail
-	for _, s := range some {
-		if fd, b := s.Begin(); len(b) > 0 {
+// send sends to the first of some, as many as go together, and returns how many
+// they were.
+func (r *Ring) send(some []Sender) (done int) {
+	tail, size := *r.tail, 0
+	for ; done < len(some) && done < Size && size < maxBytes; done++ {
+		if fd, b := some[done].Begin(); len(b) > 0 {
 			r.prepare(tail&r.mask, fd, b, len(r.underWay))
-			r.underWay = append(r.underWay, s)
+			r.underWay = append(r.underWay, some[done])
+			size += len(b)
 			tail++
 		}
 	}
 	atomic.StoreUint32(r.tail, tail)
+	r.submit(tail)
+	return done
+}
+
+// submit makes the sends up to tail. Who submits has their results: none of them
+// waits.
+//
+// The runtime is not told of the call: it would think the thread stuck after 20 µs, have
+// another take its place, and pay for both to change back, for each of them.
+func (r *Ring) submit(tail uint32) {
 	left := len(r.underWay)
+	if left > 0 {
+		_, _, _ = syscall.RawSyscall6(sysEnter, uintptr(r.fd), uintptr(left), 0, 0, 0, 0) // what fails is tried again
+		left -= r.complete()
+	}
 	for left > 0 {
-		// Who submits makes the sends, and has their results: none of them waits.
 		toSubmit := tail - atomic.LoadUint32(r.head)
 		_, _, errno := syscall.Syscall6(sysEnter, uintptr(r.fd), uintptr(toSubmit), uintptr(left), getEvents, 0, 0)
 		left -= r.complete()

@@ -146,3 +146,43 @@ func TestAFlushAllocatesNothing(t *testing.T) {
 		t.Errorf("a flush allocates %v times", allocated)
 	}
 }
+
+// weight counts the bytes that are on their way together.
+type weight struct {
+	*end
+	now, most *int
+}
+
+func (w weight) Begin() (int, []byte) {
+	fd, b := w.end.Begin()
+	*w.now += len(b)
+	*w.most = max(*w.most, *w.now)
+	return fd, b
+}
+
+func (w weight) End(n int, err error) {
+	*w.now -= len(w.next)
+	w.end.End(n, err)
+}
+
+func TestFewLargeSendsGoTogether(t *testing.T) {
+	t.Parallel()
+	r := newRing(t)
+	var now, most int
+	var ends []*end
+	for range ring.Size {
+		e := newEnd(t)
+		e.next = make([]byte, 64<<10)
+		ends = append(ends, e)
+		r.Add(weight{e, &now, &most})
+	}
+	r.Flush()
+	if most > 256<<10 || now != 0 {
+		t.Errorf("%d bytes went together, %d of them have no result; want at most 256 KiB, and 0", most, now)
+	}
+	for i, e := range ends {
+		if len(e.sent) != 1 || e.sent[0] == 0 || e.errs[0] != nil {
+			t.Errorf("connection %d was sent %v, %v", i, e.sent, e.errs)
+		}
+	}
+}
