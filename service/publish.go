@@ -72,11 +72,18 @@ func appendRefusal(err error, receipt engine.Receipt) *refusal {
 	return r
 }
 
+// batchWithin is how long a batch may take; what is not placed by then is answered
+// UNAVAILABLE.
+const batchWithin = 30 * time.Second
+
 // PublishBatch implements the API.
 func (s *Service) PublishBatch(ctx context.Context, request *millracev1.PublishBatchRequest) (*millracev1.PublishBatchResponse, error) {
 	if n, limit := len(request.GetRequests()), s.limits().BatchMessages; n > limit {
 		return nil, over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "requests", n, limit, "messages")
 	}
+	// While the engine is not to be had each message would wait for it anew.
+	ctx, cancel := context.WithTimeoutCause(ctx, batchWithin, engine.ErrUnavailable)
+	defer cancel()
 	response := &millracev1.PublishBatchResponse{}
 	for _, one := range request.GetRequests() {
 		result := &millracev1.PublishResult{}

@@ -42,6 +42,9 @@ func isRefusal(err error) bool {
 		errors.Is(err, client.ErrSecureConnRequired) || errors.Is(err, client.ErrSecureConnWanted)
 }
 
+// stuckAfter is how long a server may take nothing that is sent to it.
+const stuckAfter = 5 * time.Second
+
 func (e *nats) connection() []client.Option {
 	return []client.Option{
 		client.Name("millrace"),
@@ -55,6 +58,8 @@ func (e *nats) connection() []client.Option {
 		client.PingInterval(2 * time.Second),
 		client.MaxPingsOutstanding(2),
 		client.Timeout(requestTimeout),
+		// A server that takes nothing must not hold up whoever says something.
+		client.FlusherTimeout(stuckAfter),
 		client.DisconnectErrHandler(func(_ *client.Conn, err error) {
 			if err != nil && !e.isClosed() {
 				e.log.Warn("NATS: disconnected", "error", err)

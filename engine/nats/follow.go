@@ -64,13 +64,16 @@ const (
 	tailBuffer = 1 << 16
 	// silence after which the stream is asked whether there is more.
 	silence = time.Second
+	// strayAfter is how long the stream may not answer before this node tries
+	// another server. A new leader is there sooner, as a rule.
+	strayAfter = 6 * time.Second
 )
 
 // follow applies the stream's records in their order until the engine is closed.
 func (e *nats) follow() {
 	ticker := time.NewTicker(silence)
 	defer ticker.Stop()
-	heard := true
+	heard, answered := true, time.Now()
 	for {
 		select {
 		case <-e.stop:
@@ -82,9 +85,13 @@ func (e *nats) follow() {
 			e.repair(sequence)
 		case <-e.reconnected:
 			e.look()
-		case <-ticker.C:
-			if !heard {
-				e.look()
+		case now := <-ticker.C:
+			switch {
+			case heard || e.look():
+				answered = now
+			case now.Sub(answered) > strayAfter:
+				e.stray()
+				answered = now
 			}
 			heard = false
 		}
@@ -122,14 +129,28 @@ func (e *nats) receive(m *client.Msg) {
 	e.apply(one)
 }
 
-// look asks the stream whether there is more than came.
-func (e *nats) look() {
+// look asks the stream whether there is more than came. It returns false if the
+// stream does not answer; it is asked again.
+func (e *nats) look() bool {
 	now, err := e.stream.info(e.alive)
 	if err != nil {
-		return // it is asked again
+		return false
 	}
 	if now.State.LastSequence > e.progress.load() {
 		e.repair(now.State.LastSequence)
+	}
+	return true
+}
+
+// stray goes to another server, if there is one: that of this node may be cut off
+// from the stream's leader, and is then itself of no use.
+func (e *nats) stray() {
+	if len(e.conn.Servers()) < 2 || !e.conn.IsConnected() {
+		return
+	}
+	e.log.Warn("NATS: the stream does not answer; trying another server", "server", e.conn.ConnectedUrlRedacted())
+	if err := e.conn.ForceReconnect(); err != nil {
+		e.log.Warn("NATS: leave a server", "error", err)
 	}
 }
 

@@ -288,14 +288,18 @@ func (e *nats) isClosed() bool {
 // Broadcast implements [engine.Engine]. On this node the message is delivered at
 // once; on others it may overtake messages that were appended before.
 func (e *nats) Broadcast(_ context.Context, m *engine.Message) error {
+	if e.isClosed() {
+		return engine.ErrClosed
+	}
+	// Not under the lock: the connection may be stuck, and others need the channel.
+	if err := e.say(castSpace+encode(m.Channel), encodeMessage(m)); err != nil {
+		return unavailable("broadcast", err)
+	}
 	s := e.shard(m.Channel)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.isClosed() {
 		return engine.ErrClosed
-	}
-	if err := e.say(castSpace+encode(m.Channel), encodeMessage(m)); err != nil {
-		return unavailable("broadcast", err)
 	}
 	e.deliver(m)
 	return nil
