@@ -122,7 +122,10 @@ cluster: fleet ## Run three nodes on three NATS servers, with a proxy on 127.0.0
 
 .PHONY: chaos
 chaos: fleet ## Break a cluster for CHAOSTIME (60s), and check what clients see
-	$(BIN)/chaos --for $(CHAOSTIME) --seed $(CHAOSSEED)
+	go run ./chaos/clock .tmp/clock "$$(go env GOROOT)"
+	go build -overlay .tmp/clock/overlay.json -o $(BIN)/clocks/millrace ./cmd/millrace
+	go build -overlay .tmp/clock/overlay.json -o $(BIN)/clocks/nats-server github.com/nats-io/nats-server/v2
+	$(BIN)/chaos --for $(CHAOSTIME) --seed $(CHAOSSEED) --bin $(BIN)/clocks --clocks
 
 .PHONY: crowd
 crowd: fleet ## Kill, freeze and restart a node of a cluster that has CROWD (60) members

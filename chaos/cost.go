@@ -30,7 +30,7 @@ func costs(ctx context.Context, bin, dir string) error {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return err
 		}
-		f, err := startFleet(ctx, dir, bin, "127.0.0.1:0", 3, n)
+		f, err := startFleet(ctx, plan{dir: dir, bin: bin, listen: "127.0.0.1:0", servers: 3, nodes: n})
 		if err == nil {
 			err = cost(ctx, f)
 		}
@@ -48,7 +48,7 @@ func cost(ctx context.Context, f *fleet) error {
 	l := newLedger()
 	client, hangUp := newClient(f.nodes[0].url())
 	defer hangUp()
-	publishOne(ctx, client, "chaos.cost", "first", l)
+	publishOne(ctx, client, f.proxy, "chaos.cost", "first", l)
 	idle := spend(f, func() { pause(ctx, 10*time.Second) })
 	reading, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -63,7 +63,7 @@ func cost(ctx context.Context, f *fleet) error {
 	l.await(ctx, "D-3", "all follow", time.Minute, l.behind)
 	delivered := spend(f, func() {
 		for i := range costMessages {
-			publishOne(ctx, client, "chaos.cost", fmt.Sprint("m", i), l)
+			publishOne(ctx, client, f.proxy, "chaos.cost", fmt.Sprint("m", i), l)
 			pause(ctx, costEvery)
 		}
 		l.await(ctx, "D-3", "all have all", time.Minute, l.behind)
@@ -73,7 +73,7 @@ func cost(ctx context.Context, f *fleet) error {
 		for k := range costAtOnce {
 			publishing.Go(func() {
 				for i := range costPublishes / costAtOnce {
-					publishOne(ctx, client, fmt.Sprint("chaos.alone.", k), fmt.Sprint(k, "-", i), l)
+					publishOne(ctx, client, f.proxy, fmt.Sprint("chaos.alone.", k), fmt.Sprint(k, "-", i), l)
 				}
 			})
 		}

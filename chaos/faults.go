@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -10,26 +12,54 @@ import (
 // fault is something that goes wrong, and is over when it returns.
 type fault struct {
 	name   string
+	needs  need
 	happen func(ctx context.Context, f *fleet, random *rand.Rand)
 }
 
+// need is what a fleet must have for a fault.
+type need int
+
+const (
+	nothing  need = iota
+	machines      // each server has its own, and those of NATS a disk
+	clocks        // each server has its own
+)
+
+func (f *fleet) has(n need) bool {
+	switch n {
+	case machines:
+		return f.wiring != nil
+	case clocks:
+		return f.nodes[0].clock != ""
+	default:
+		return true
+	}
+}
+
 // faults are what happens, one after the other in an order that the seed decides.
-var faults = []fault{
-	{"kill -9 of a node", func(ctx context.Context, f *fleet, random *rand.Rand) {
-		killOne(ctx, f.nodes[random.IntN(len(f.nodes))], time.Duration(random.IntN(4000))*time.Millisecond)
+var faults = slices.Concat(faultsOfProcesses, faultsOfTheNetwork, faultsOfMachines)
+
+// possible are the faults that a fleet can have and that the name asks for.
+func possible(f *fleet, name string) []fault {
+	return slices.DeleteFunc(slices.Clone(faults), func(one fault) bool { return !f.has(one.needs) || !strings.Contains(one.name, name) })
+}
+
+var faultsOfProcesses = []fault{
+	{"kill -9 of a node", nothing, func(ctx context.Context, f *fleet, random *rand.Rand) {
+		killOne(ctx, pick(random, f.nodes), upTo(random, 4*time.Second))
 	}},
-	{"kill -9 of a NATS server", func(ctx context.Context, f *fleet, random *rand.Rand) {
-		killOne(ctx, f.nats[random.IntN(len(f.nats))], time.Duration(random.IntN(4000))*time.Millisecond)
+	{"kill -9 of a NATS server", nothing, func(ctx context.Context, f *fleet, random *rand.Rand) {
+		killOne(ctx, pick(random, f.nats), upTo(random, 4*time.Second))
 	}},
-	{"SIGSTOP of a node for 6 s", func(ctx context.Context, f *fleet, random *rand.Rand) {
-		freeze(ctx, f.nodes[random.IntN(len(f.nodes))], 6*time.Second)
+	{"SIGSTOP of a node for 6 s", nothing, func(ctx context.Context, f *fleet, random *rand.Rand) {
+		freeze(ctx, pick(random, f.nodes), 6*time.Second)
 	}},
-	{"SIGSTOP of a NATS server for 6 s", func(ctx context.Context, f *fleet, random *rand.Rand) {
-		freeze(ctx, f.nats[random.IntN(len(f.nats))], 6*time.Second)
+	{"SIGSTOP of a NATS server for 6 s", nothing, func(ctx context.Context, f *fleet, random *rand.Rand) {
+		freeze(ctx, pick(random, f.nats), 6*time.Second)
 	}},
-	{"rolling restart of the nodes", func(ctx context.Context, f *fleet, _ *rand.Rand) { roll(ctx, f.nodes) }},
-	{"rolling restart of the NATS servers", func(ctx context.Context, f *fleet, _ *rand.Rand) { roll(ctx, f.nats) }},
-	{"kill -9 of all NATS servers at once", func(ctx context.Context, f *fleet, _ *rand.Rand) {
+	{"rolling restart of the nodes", nothing, func(ctx context.Context, f *fleet, _ *rand.Rand) { roll(ctx, f.nodes) }},
+	{"rolling restart of the NATS servers", nothing, func(ctx context.Context, f *fleet, _ *rand.Rand) { roll(ctx, f.nats) }},
+	{"kill -9 of all NATS servers at once", nothing, func(ctx context.Context, f *fleet, _ *rand.Rand) {
 		for _, p := range f.nats {
 			p.end(syscall.SIGKILL)
 		}
@@ -37,6 +67,12 @@ var faults = []fault{
 			restart(ctx, p)
 		}
 	}},
+}
+
+func pick(random *rand.Rand, of []*process) *process { return of[random.IntN(len(of))] }
+
+func upTo(random *rand.Rand, d time.Duration) time.Duration {
+	return time.Duration(random.Int64N(int64(d)))
 }
 
 func killOne(ctx context.Context, p *process, away time.Duration) {

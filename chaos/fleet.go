@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +22,9 @@ type process struct {
 	program       string
 	args          []string
 	log           *os.File
+	machine       *machine // nil: this one
+	disk          string   // where its data is, on a disk of its own; "" if it has none
+	clock         string   // the file that says how far its clock is ahead; "" if it is as others' clocks
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
@@ -30,9 +35,17 @@ func (p *process) start() error {
 	defer p.mu.Unlock()
 	p.cmd = exec.CommandContext(context.Background(), p.program, p.args...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if p.clock != "" {
+		p.cmd.Env = append(os.Environ(), "CHAOS_CLOCK="+p.clock)
+	}
 	// Whatever becomes of this program, its servers end with it.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return p.cmd.Start()
+	if p.machine == nil {
+		return p.cmd.Start()
+	}
+	var err error
+	p.machine.do(func() { err = p.cmd.Start() })
+	return err
 }
 
 func (p *process) signal(s syscall.Signal) error {
@@ -66,64 +79,138 @@ func (p *process) waitReady(ctx context.Context) error {
 	}
 }
 
-// fleet is servers of NATS and of Millrace on this machine, and the proxy that
-// clients come by.
+// fleet is servers of NATS and of Millrace, and the proxy that clients come by.
 type fleet struct {
 	nats, nodes []*process
 	proxy       *proxy
+	wiring      *wiring // nil: all are on this machine
 }
 
-// startFleet starts so many NATS servers and nodes. Their data and logs are in dir.
-func startFleet(ctx context.Context, dir, bin, listen string, servers, nodes int) (*fleet, error) {
+// plan is what a fleet is like.
+type plan struct {
+	dir, bin, listen string // data and logs; programs; where the proxy listens
+	servers, nodes   int
+	machines         bool // each server has a machine of its own, and those of NATS a disk
+	clocks           bool // each server has a clock of its own
+}
+
+// startFleet starts the servers of a plan.
+func startFleet(ctx context.Context, p plan) (*fleet, error) {
 	f := &fleet{}
-	var routes, urls []string
-	for range servers {
-		routes = append(routes, "nats://"+freeAddress(ctx))
-		urls = append(urls, "nats://"+freeAddress(ctx))
+	for i := range p.servers {
+		f.nats = append(f.nats, &process{name: fmt.Sprint("nats", i), program: filepath.Join(p.bin, "nats-server")})
 	}
-	for i := range servers {
-		name := fmt.Sprint("nats", i)
-		host, port, _ := net.SplitHostPort(strings.TrimPrefix(urls[i], "nats://"))
-		f.nats = append(f.nats, &process{
-			name: name, address: net.JoinHostPort(host, port), program: filepath.Join(bin, "nats-server"),
-			args: []string{
-				"--name", name, "--addr", host, "--port", port, "--jetstream", "--store_dir", filepath.Join(dir, name),
-				"--cluster_name", "millrace", "--cluster", routes[i], "--routes", strings.Join(routes, ","),
-			},
-		})
+	for i := range p.nodes {
+		f.nodes = append(f.nodes, &process{name: fmt.Sprint("node", i), program: filepath.Join(p.bin, "millrace")})
 	}
-	for i := range nodes {
-		address := freeAddress(ctx)
-		f.nodes = append(f.nodes, &process{
-			name: fmt.Sprint("node", i), address: address, program: filepath.Join(bin, "millrace"),
-			args: []string{
-				"serve", "--listen", address, "--nats-url", strings.Join(urls, ","), "--drain-window", "500ms",
-				"--limits-heartbeat", "1s", "--limits-publish-rate", "1000000", "--limits-call-rate", "1000000", "--limits-user-sessions", "100000",
-				"--rules", "[{pattern: chaos.>, history: {messages: 1000000, age: 1h}}]",
-			},
-		})
+	if err := f.furnish(p); err != nil {
+		return f, err
 	}
-	for _, all := range [][]*process{f.nats, f.nodes} {
-		for _, p := range all {
-			log, err := os.Create(filepath.Join(dir, p.name+".log"))
-			if err != nil {
-				return f, err
-			}
-			p.log = log
-			if err := p.start(); err != nil {
-				return f, err
-			}
+	if err := f.instruct(ctx, p.dir); err != nil {
+		return f, err
+	}
+	for _, one := range f.all() {
+		log, err := os.Create(filepath.Join(p.dir, one.name+".log"))
+		if err != nil {
+			return f, err
+		}
+		one.log = log
+		if err := one.start(); err != nil {
+			return f, err
 		}
 	}
-	for _, p := range f.nodes {
-		if err := p.waitReady(ctx); err != nil {
+	for _, one := range f.nodes {
+		if err := one.waitReady(ctx); err != nil {
 			return f, err
 		}
 	}
 	var err error
-	f.proxy, err = startProxy(ctx, listen, f.nodes)
+	f.proxy, err = startProxy(ctx, p.listen, f.nodes)
 	return f, err
 }
+
+func (f *fleet) all() []*process { return slices.Concat(f.nats, f.nodes) }
+
+// furnish gives the servers what they have for themselves.
+func (f *fleet) furnish(p plan) (err error) {
+	var names []string
+	for _, one := range f.all() {
+		names = append(names, one.name)
+		if p.clocks {
+			one.clock = filepath.Join(p.dir, one.name+".clock")
+			err = errors.Join(err, one.setClock(0))
+		}
+	}
+	if err != nil || !p.machines {
+		return err
+	}
+	if err := f.separate(names, p.dir); err != nil {
+		sayf("no machines here, so no faults of the network and of disks: %v", err)
+	}
+	return nil
+}
+
+// separate gives each server a machine, and those of NATS a disk.
+func (f *fleet) separate(names []string, dir string) error {
+	wiring, machines, err := newWiring(names...)
+	if err != nil {
+		return err
+	}
+	for _, one := range f.nats {
+		disk := filepath.Join(dir, one.name)
+		if err := mountDisk(disk); err != nil {
+			wiring.close()
+			return err
+		}
+		one.disk = disk
+	}
+	for i, one := range f.all() {
+		one.machine = machines[i]
+	}
+	f.wiring = wiring
+	return nil
+}
+
+// instruct says to the servers where they are, and where the others are.
+func (f *fleet) instruct(ctx context.Context, dir string) error {
+	var routes, urls []string
+	for _, one := range f.nats {
+		one.address = one.freeAddress(ctx, 4222)
+		urls = append(urls, "nats://"+one.address)
+		routes = append(routes, "nats://"+one.freeAddress(ctx, 6222))
+	}
+	for i, one := range f.nats {
+		config := filepath.Join(dir, one.name+".conf")
+		text := fmt.Sprintf(natsConfig, one.name, one.address, filepath.Join(dir, one.name), strings.TrimPrefix(routes[i], "nats://"), strings.Join(routes, ", "))
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			return err
+		}
+		one.args = []string{"--config", config}
+	}
+	for _, one := range f.nodes {
+		one.address = one.freeAddress(ctx, 8080)
+		one.args = []string{
+			"serve", "--listen", one.address, "--open", "--trusted-proxies", "127.0.0.0/8," + network.String(), "--nats-url", strings.Join(urls, ","), "--drain-window", "500ms",
+			"--limits-heartbeat", "1s", "--limits-publish-rate", "1000000", "--limits-call-rate", "1000000", "--limits-user-sessions", "100000",
+			"--rules", "[{pattern: chaos.>, history: {messages: 1000000, age: 1h}}]",
+		}
+	}
+	return nil
+}
+
+// natsConfig is as docs/OPERATIONS.md wants it.
+const natsConfig = `
+server_name: %s
+listen: "%s"
+jetstream { store_dir: "%s" }
+cluster {
+  name: millrace
+  listen: "%s"
+  routes: [%s]
+  ping_interval: "2s"
+  ping_max: 2
+}
+`
 
 // stop ends all.
 func (f *fleet) stop() error {
@@ -131,22 +218,30 @@ func (f *fleet) stop() error {
 	if f.proxy != nil {
 		err = f.proxy.close()
 	}
-	for _, all := range [][]*process{f.nodes, f.nats} {
-		for _, p := range all {
-			if p.cmd != nil {
-				_ = p.signal(syscall.SIGCONT) // it may be frozen
-				p.end(syscall.SIGKILL)
-			}
-			if p.log != nil {
-				err = errors.Join(err, p.log.Close())
-			}
+	for _, p := range f.all() {
+		if p.cmd != nil {
+			_ = p.signal(syscall.SIGCONT) // it may be frozen
+			p.end(syscall.SIGKILL)
 		}
+		if p.log != nil {
+			err = errors.Join(err, p.log.Close())
+		}
+		if p.disk != "" {
+			err = errors.Join(err, unmountDisk(p.disk))
+		}
+	}
+	if f.wiring != nil {
+		f.wiring.close()
 	}
 	return err
 }
 
-// freeAddress is one that nobody listens on now.
-func freeAddress(ctx context.Context) string {
+// freeAddress is one that nobody listens on now: with the given port, if the server has
+// its machine for itself.
+func (p *process) freeAddress(ctx context.Context, port int) string {
+	if p.machine != nil {
+		return net.JoinHostPort(p.machine.address.String(), strconv.Itoa(port))
+	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err) // there is no loopback

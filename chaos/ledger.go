@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,10 +15,14 @@ import (
 type ledger struct {
 	mu      sync.Mutex
 	acked   map[string]map[uint64]ack // by channel and offset
+	begun   map[string]time.Time      // when the newest of a channel that was acknowledged was begun
 	heads   map[string]uint64         // newest acknowledged offset of a channel
 	placed  map[string]map[uint64]string
 	readers []*reader
 	faults  []string
+	slow    []*publication // that took longest, the longest first
+	latest  string         // delivery after its acknowledgement
+	going   string         // what is going on
 	numbers
 }
 
@@ -29,15 +35,15 @@ type ack struct {
 // numbers are what a run adds up to.
 type numbers struct {
 	Acked, Delivered, Resumes, Retries, Leaves int
-	LongestPublish, LongestDelay               time.Duration
+	LongestPublish, LongestTry, LongestDelay   time.Duration
 }
 
 func newLedger() *ledger {
-	return &ledger{acked: map[string]map[uint64]ack{}, heads: map[string]uint64{}, placed: map[string]map[uint64]string{}}
+	return &ledger{acked: map[string]map[uint64]ack{}, begun: map[string]time.Time{}, heads: map[string]uint64{}, placed: map[string]map[uint64]string{}}
 }
 
 func (l *ledger) faultf(rule, format string, args ...any) {
-	l.faults = append(l.faults, time.Now().Format(time.TimeOnly)+" "+rule+": "+fmt.Sprintf(format, args...))
+	l.faults = append(l.faults, time.Now().Format(time.TimeOnly)+" "+rule+": "+fmt.Sprintf(format, args...)+fmt.Sprintf(" (during %q)", l.going))
 }
 
 // notef is faultf for who does not hold mu.
@@ -67,7 +73,9 @@ func (l *ledger) await(ctx context.Context, rule, what string, within time.Durat
 	for {
 		text := wrong()
 		if text == "" {
-			fmt.Fprintf(os.Stderr, "%s after %s\n", what, time.Since(began).Round(time.Millisecond))
+			if what != "" {
+				sayf("%s after %s", what, time.Since(began).Round(time.Millisecond))
+			}
 			return
 		}
 		if time.Since(began) > within || ctx.Err() != nil {
@@ -79,23 +87,46 @@ func (l *ledger) await(ctx context.Context, rule, what string, within time.Durat
 }
 
 // published notes an acknowledgement, and how long it took.
-func (l *ledger) published(channel, id string, offset uint64, took time.Duration, tries int) {
+func (l *ledger) published(p *publication) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.acked[channel] == nil {
-		l.acked[channel] = map[uint64]ack{}
+	if l.acked[p.channel] == nil {
+		l.acked[p.channel] = map[uint64]ack{}
 	}
-	if other, taken := l.acked[channel][offset]; taken {
-		l.faultf("B-1", "%s: %s and %s were both acknowledged at %d", channel, other.id, id, offset)
+	if other, taken := l.acked[p.channel][p.offset]; taken {
+		l.faultf("B-1", "%s: %s and %s were both acknowledged at %d", p.channel, other.id, p.id, p.offset)
 	}
-	if offset <= l.heads[channel] {
-		l.faultf("D-2", "%s: %s was acknowledged at %d, after %d", channel, id, offset, l.heads[channel])
+	if p.offset <= l.heads[p.channel] {
+		l.faultf("D-2", "%s: %s was acknowledged at %d, after %d", p.channel, p.id, p.offset, l.heads[p.channel])
 	}
-	l.acked[channel][offset] = ack{id, time.Now()}
-	l.heads[channel] = offset
+	l.acked[p.channel][p.offset] = ack{p.id, time.Now()}
+	l.heads[p.channel], l.begun[p.channel] = p.offset, p.began
 	l.Acked++
-	l.Retries += tries - 1
-	l.LongestPublish = max(l.LongestPublish, took)
+	l.Retries += len(p.failed)
+	l.LongestPublish = max(l.LongestPublish, p.took)
+	for _, f := range p.failed {
+		l.LongestTry = max(l.LongestTry, f.took)
+	}
+	l.slow = append(l.slow, p)
+	slices.SortFunc(l.slow, func(a, b *publication) int { return cmp.Compare(b.took, a.took) })
+	l.slow = l.slow[:min(len(l.slow), slowest)]
+}
+
+// slowest is how many of the publications that took longest are told in full.
+const slowest = 5
+
+// begins notes what is going on from now on.
+func (l *ledger) begins(what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.going = what
+}
+
+// now is what is going on.
+func (l *ledger) now() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.going
 }
 
 // reader is one subscriber, over all its connections.
@@ -143,7 +174,9 @@ func (r *reader) sees(epoch string, offset uint64, id string) {
 	l.placed[r.channel][offset] = id
 	r.epoch, r.offset, r.seen[id] = epoch, offset, true
 	if a, known := l.acked[r.channel][offset]; known {
-		l.LongestDelay = max(l.LongestDelay, time.Since(a.at))
+		if late := time.Since(a.at); late > l.LongestDelay {
+			l.LongestDelay, l.latest = late, fmt.Sprintf("%s to %s at %s, during %q", id, r, time.Now().Format(time.TimeOnly), l.going)
+		}
 	}
 }
 
@@ -167,6 +200,22 @@ func (l *ledger) behind() string {
 	defer l.mu.Unlock()
 	for _, r := range l.readers {
 		if r.offset < l.heads[r.channel] {
+			return fmt.Sprintf("%s is at %d of %d", r, r.offset, l.heads[r.channel])
+		}
+	}
+	return ""
+}
+
+// stuck names a reader who does not have what was begun to be published since a time,
+// or a channel of which nothing was acknowledged.
+func (l *ledger) stuck(since time.Time) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.readers {
+		if l.begun[r.channel].Before(since) {
+			return r.channel + " takes nothing"
+		}
+		if a, ok := l.acked[r.channel][r.offset]; r.offset < l.heads[r.channel] && (!ok || a.at.Before(since)) {
 			return fmt.Sprintf("%s is at %d of %d", r, r.offset, l.heads[r.channel])
 		}
 	}

@@ -36,6 +36,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "let only faults happen whose name has this text")
 	flag.IntVar(&o.crowd, "crowd", 0, "instead: have so many members on one node, and kill, freeze and restart it")
 	flag.BoolVar(&o.costs, "costs", false, "instead: measure the processor time of deliveries and publishes with 1, 2 and 4 nodes")
+	flag.BoolVar(&o.clocks, "clocks", false, "the programs are built for clocks that jump (see chaos/clock)")
 	flag.StringVar(&o.report, "report", "", "file to add the report to")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -54,10 +55,22 @@ type options struct {
 	report, only      string
 	channels, members int
 	crowd             int
-	costs             bool
+	costs, clocks     bool
 }
 
+// isTrial reports whether faults are to happen.
+func (o options) isTrial() bool { return o.long > 0 && o.crowd == 0 && !o.costs }
+
 func run(ctx context.Context, o options) (err error) {
+	if o.isTrial() {
+		if ran, err := enterWorld(ctx); ran {
+			return err
+		}
+	}
+	world, err := furnish()
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "millrace-chaos-")
 	if err != nil {
 		return err
@@ -70,7 +83,7 @@ func run(ctx context.Context, o options) (err error) {
 		return errors.Join(costs(ctx, bin, dir), os.RemoveAll(dir))
 	}
 	starting, cancel := context.WithTimeout(ctx, time.Minute)
-	f, err := startFleet(starting, dir, bin, o.listen, 3, 3)
+	f, err := startFleet(starting, plan{dir: dir, bin: bin, listen: o.listen, servers: 3, nodes: 3, machines: world, clocks: o.clocks})
 	cancel()
 	defer func() {
 		if stopErr := f.stop(); err == nil {
@@ -94,7 +107,7 @@ func run(ctx context.Context, o options) (err error) {
 	if o.crowd > 0 {
 		return ghosts(ctx, f, o.crowd)
 	}
-	r := &trial{options: o, fleet: f, ledger: newLedger()}
+	r := &trial{options: o, fleet: f, ledger: newLedger(), recoveries: map[string]time.Duration{}}
 	r.run(ctx)
 	return r.conclude()
 }
@@ -106,6 +119,8 @@ type trial struct {
 	ledger  *ledger
 	watcher *watcher
 	happens []string // the faults, in order
+	// recoveries is how long it took after each kind of fault until all was well.
+	recoveries map[string]time.Duration
 }
 
 // settleFor is how long all may take to be well again after the last fault.
@@ -125,7 +140,7 @@ func (t *trial) run(ctx context.Context) {
 			r := t.ledger.reader(wire, channel)
 			reading.Go(func() { follow(ctx, url, r) })
 		}
-		publishing.Go(func() { publish(publishCtx, url, channel, t.every, t.ledger) })
+		publishing.Go(func() { publish(publishCtx, t.fleet.proxy, channel, t.every, t.ledger) })
 	}
 	leavers, stayers, cutOff := t.present(ctx, url, &reading)
 	t.watcher = newWatcher(t.ledger, lobby)
@@ -163,41 +178,59 @@ func (t *trial) present(ctx context.Context, url string, running *sync.WaitGroup
 
 // trouble lets faults happen, each kind before one comes again.
 func (t *trial) trouble(ctx context.Context) {
-	random := rand.New(rand.NewPCG(t.seed, 0))
+	random, all := rand.New(rand.NewPCG(t.seed, 0)), possible(t.fleet, t.only)
+	if len(all) == 0 {
+		t.ledger.notef("none", "no fault that is possible here has %q in its name", t.only)
+		return
+	}
 	pause(ctx, 2*time.Second)
 	for end := time.Now().Add(t.long); ; {
-		for _, i := range random.Perm(len(faults)) {
+		for _, i := range random.Perm(len(all)) {
 			if time.Now().After(end) || ctx.Err() != nil {
 				return
 			}
-			if !strings.Contains(faults[i].name, t.only) {
-				continue
-			}
-			fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format(time.TimeOnly), faults[i].name)
-			t.happens = append(t.happens, faults[i].name)
-			faults[i].happen(ctx, t.fleet, random)
+			sayf("%s %s", time.Now().Format(time.TimeOnly), all[i].name)
+			t.happens = append(t.happens, all[i].name)
+			t.ledger.begins(all[i].name)
+			all[i].happen(ctx, t.fleet, random)
+			t.recover(ctx, all[i].name)
 			pause(ctx, 5*time.Second)
 		}
 	}
 }
 
+// recover waits until what is published is delivered to everybody again.
+func (t *trial) recover(ctx context.Context, from string) {
+	over := time.Now()
+	t.ledger.await(ctx, "D-3", "", settleFor, func() string { return t.ledger.stuck(over) })
+	t.recoveries[from] = max(t.recoveries[from], time.Since(over))
+}
+
 // conclude reports, and fails if a rule was broken.
 func (t *trial) conclude() error {
-	n := t.ledger.numbers
 	counts := map[string]int{}
 	for _, name := range t.happens {
 		counts[name]++
 	}
-	text := fmt.Sprintf("seed %d, %s, %d faults: %d acknowledged, %d delivered on %d readers, %d connections of readers, %d publishes tried again, %d members; "+
-		"longest publish %s, longest delivery after its acknowledgement %s; %d rules broken\n",
-		t.seed, t.long, len(t.happens), n.Acked, n.Delivered, len(t.ledger.readers), n.Resumes, n.Retries, t.members,
-		n.LongestPublish.Round(time.Millisecond), n.LongestDelay.Round(time.Millisecond), len(t.ledger.faults))
-	fmt.Fprint(os.Stderr, text)
-	return errors.Join(t.ledger.verdict(), t.write(text, counts))
+	n := t.ledger.numbers
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d, %s, %d faults: %d acknowledged, %d delivered to %d readers, %d connections of readers, %d tries to publish that failed, %d members; %d rules broken\n",
+		t.seed, t.long, len(t.happens), n.Acked, n.Delivered, len(t.ledger.readers), n.Resumes, n.Retries, t.members, len(t.ledger.faults))
+	fmt.Fprintf(&b, "longest publish %s, longest try of one that failed %s, longest delivery after its acknowledgement %s (%s)\n",
+		inTenths(n.LongestPublish), inTenths(n.LongestTry), inTenths(n.LongestDelay), t.ledger.latest)
+	for _, slow := range t.ledger.slow {
+		fmt.Fprintf(&b, "slow: %s\n", slow)
+	}
+	fmt.Fprint(&b, "\n| fault | times | longest time until all was well |\n| --- | --- | --- |\n")
+	for _, fault := range possible(t.fleet, t.only) {
+		fmt.Fprintf(&b, "| %s | %d | %s |\n", fault.name, counts[fault.name], inTenths(t.recoveries[fault.name]))
+	}
+	fmt.Fprint(os.Stderr, b.String())
+	return errors.Join(t.ledger.verdict(), t.write(b.String()))
 }
 
 // write adds the report to a file.
-func (t *trial) write(text string, counts map[string]int) error {
+func (t *trial) write(text string) error {
 	if t.report == "" {
 		return nil
 	}
@@ -205,9 +238,6 @@ func (t *trial) write(text string, counts map[string]int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(f, "- %s", text)
-	for _, fault := range faults {
-		fmt.Fprintf(f, "  - %d × %s\n", counts[fault.name], fault.name)
-	}
-	return f.Close()
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }

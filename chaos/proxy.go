@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,11 +19,20 @@ type proxy struct {
 	next     atomic.Uint32
 	stop     context.CancelFunc
 	running  sync.WaitGroup
+	passed   sync.Map // the node's name, by the address of the client's connection
+}
+
+// nodeOf names the node that a client's connection was passed on to.
+func (p *proxy) nodeOf(from string) string {
+	if name, ok := p.passed.Load(from); ok {
+		return fmt.Sprint(name)
+	}
+	return "no node"
 }
 
 type backend struct {
-	address string
-	healthy atomic.Bool
+	name, address string
+	healthy       atomic.Bool
 
 	mu   sync.Mutex
 	open map[net.Conn]struct{}
@@ -41,7 +51,7 @@ func startProxy(ctx context.Context, listen string, nodes []*process) (*proxy, e
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p := &proxy{listener: listener, stop: stop}
 	for _, node := range nodes {
-		b := &backend{address: node.address, open: map[net.Conn]struct{}{}}
+		b := &backend{name: node.name, address: node.address, open: map[net.Conn]struct{}{}}
 		b.healthy.Store(true)
 		p.nodes = append(p.nodes, b)
 		p.running.Go(func() { b.check(ctx) })
@@ -84,6 +94,7 @@ func (p *proxy) pass(client net.Conn) {
 		if err != nil {
 			continue
 		}
+		p.passed.Store(client.RemoteAddr().String(), b.name)
 		b.join(client, server)
 		return
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -26,8 +28,8 @@ func newClient(url string) (client millracev1connect.RealtimeServiceClient, hang
 
 // publish publishes numbered messages to a channel until ctx ends, each until it is
 // acknowledged, however often that has to be tried.
-func publish(ctx context.Context, url, channel string, every time.Duration, l *ledger) {
-	client, hangUp := newClient(url)
+func publish(ctx context.Context, p *proxy, channel string, every time.Duration, l *ledger) {
+	client, hangUp := newClient(p.url())
 	defer hangUp()
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -38,24 +40,59 @@ func publish(ctx context.Context, url, channel string, every time.Duration, l *l
 			return
 		}
 		// What was begun is brought to its end.
-		publishOne(context.WithoutCancel(ctx), client, channel, fmt.Sprint(channel, "-", n), l)
+		publishOne(context.WithoutCancel(ctx), client, p, channel, fmt.Sprint(channel, "-", n), l)
 	}
 }
 
-func publishOne(ctx context.Context, client millracev1connect.RealtimeServiceClient, channel, id string, l *ledger) {
+func publishOne(ctx context.Context, client millracev1connect.RealtimeServiceClient, by *proxy, channel, id string, l *ledger) {
+	p := &publication{channel: channel, id: id, began: time.Now(), during: l.now()}
+	p.publish(ctx, client, by)
+	l.published(p)
+}
+
+// publication is a message on its way to its acknowledgement.
+type publication struct {
+	channel, id string
+	began       time.Time
+	during      string // what was going on when it began
+	took        time.Duration
+	offset      uint64
+	failed      []try
+}
+
+// try is one that failed.
+type try struct {
+	node  string
+	took  time.Duration
+	error error
+}
+
+func (p *publication) publish(ctx context.Context, client millracev1connect.RealtimeServiceClient, by *proxy) {
 	request := &millracev1.PublishRequest{
-		Channel: channel, Id: id,
-		Data: &millracev1.PublishRequest_Payload{Payload: &millracev1.Payload{Kind: &millracev1.Payload_Json{Json: `"` + id + `"`}}},
+		Channel: p.channel, Id: p.id,
+		Data: &millracev1.PublishRequest_Payload{Payload: &millracev1.Payload{Kind: &millracev1.Payload_Json{Json: `"` + p.id + `"`}}},
 	}
-	began := time.Now()
-	for tries := 1; ; tries++ {
+	for {
+		began, from := time.Now(), ""
 		ctx, cancel := context.WithTimeout(ctx, tryFor)
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { from = c.Conn.LocalAddr().String() }})
 		response, err := client.Publish(ctx, request)
 		cancel()
 		if err == nil {
-			l.published(channel, id, response.GetPosition().GetOffset(), time.Since(began), tries)
+			p.offset, p.took = response.GetPosition().GetOffset(), time.Since(p.began)
 			return
 		}
+		p.failed = append(p.failed, try{by.nodeOf(from), time.Since(began), err})
 		<-time.After(100 * time.Millisecond)
 	}
+}
+
+// String tells all that happened to it.
+func (p *publication) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s took %s from %s on, during %q", p.id, inTenths(p.took), p.began.Format(time.TimeOnly), p.during)
+	for _, f := range p.failed {
+		fmt.Fprintf(&b, "; %s: %s, %v", f.node, inTenths(f.took), f.error)
+	}
+	return b.String()
 }
