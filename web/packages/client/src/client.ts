@@ -17,6 +17,7 @@ import {
   type Notice,
   type Position,
   type PublishOptions,
+  positionOf,
 } from './wire.ts';
 
 /** Options of a client. Only `transports` is needed. */
@@ -203,7 +204,9 @@ export function createClient(options: ClientOptions): UntypedClient {
   async function publish(name: string, value: unknown, how: PublishOptions = {}): Promise<Ack> {
     const data = check(name, value);
     const body =
-      data instanceof Uint8Array ? { data: btoa(String.fromCharCode(...data)), encoding: 'base64' } : { data };
+      data instanceof Uint8Array
+        ? { data: btoa(data.reduce((text, byte) => text + String.fromCharCode(byte), '')), encoding: 'base64' }
+        : { data };
     const command = { type: 'publish', channel: name, ...body, ...how } as const;
     if (how.ephemeral) {
       sync();
@@ -212,8 +215,8 @@ export function createClient(options: ClientOptions): UntypedClient {
       return { messageId: undefined, position: undefined, duplicate: false };
     }
     const messageId = how.messageId ?? `${prefix}${number()}`;
-    const { offset, epoch = '', duplicate = false } = await ask<'published'>({ ...command, messageId });
-    return { messageId, position: offset === undefined ? undefined : { offset, epoch }, duplicate };
+    const answer = await ask<'published'>({ ...command, messageId });
+    return { messageId, position: positionOf(answer), duplicate: answer.duplicate ?? false };
   }
 
   function open(): void {

@@ -48,6 +48,15 @@ describe('publishing', () => {
     expect(client.getSnapshot().queued).toBe(0);
   });
 
+  it('takes bytes up to the largest message', async () => {
+    const client = await scene.connected();
+    const bytes = Uint8Array.from({ length: 512 * 1024 }, (_, i) => i);
+    client.publish('chat', bytes, { ephemeral: true });
+    const [sent] = scene.transport.link().of('publish');
+    expect(sent).toMatchObject({ encoding: 'base64' });
+    expect(Buffer.from(String(sent?.data), 'base64').equals(bytes)).toBe(true);
+  });
+
   it('refuses more than the queue holds, and what is too old', async () => {
     const client = createClient({ transports: [scene.transport], queue: { max: 1, ttl: 1000 } });
     const old = client.publish('chat', 1).catch((e: RealtimeError) => e.reason);

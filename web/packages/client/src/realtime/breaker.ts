@@ -143,15 +143,14 @@ export class RealtimeCircuitBreaker {
   }
 
   recordFailure(): void {
-    const { failureThreshold, failureWindow } = this.#config;
     const metrics = this.#metrics;
     const now = Date.now();
     metrics.consecutiveFailures++;
     metrics.totalFailures++;
     metrics.lastFailureTime = new Date(now);
-    this.#failures = [...this.#failures.filter((at) => now - at < failureWindow), now];
-    const state = this.getCircuitState();
-    if (state === 'half-open' || (state === 'closed' && this.#failures.length >= failureThreshold)) this.#move('open');
+    this.#failures = [...this.#failures.filter((at) => now - at < this.#config.failureWindow), now];
+    if (this.getCircuitState() === 'half-open' || this.#failures.length >= this.#config.failureThreshold)
+      this.#move('open');
     this.#connection = this.#circuit === 'open' ? 'circuit_open' : 'reconnecting';
   }
 
@@ -171,13 +170,12 @@ export class RealtimeCircuitBreaker {
 
   /** Checks a connection now and then; one that fails is `degraded` until a check passes. */
   startHealthCheck(check: () => Promise<boolean>): void {
-    const { healthCheckEnabled, healthCheckInterval } = this.#config;
-    if (!healthCheckEnabled) return;
+    if (!this.#config.healthCheckEnabled) return;
     this.#checks ??= setInterval(async () => {
       const isHealthy = await check().catch(() => false);
       if (this.#connection === (isHealthy ? 'degraded' : 'connected'))
         this.#connection = isHealthy ? 'connected' : 'degraded';
-    }, healthCheckInterval);
+    }, this.#config.healthCheckInterval);
   }
 
   stopHealthCheck(): void {
@@ -206,11 +204,10 @@ export class RealtimeCircuitBreaker {
     if (from === to) return;
     this.#circuit = to;
     this.#successes = 0;
+    this.#openedAt = Date.now(); // counts while it is open
     this.#config.onStateChange?.(from, to);
-    if (to === 'open') {
-      this.#openedAt = Date.now();
-      this.#config.onCircuitOpen?.();
-    } else if (to === 'closed') this.#config.onCircuitRecovery?.();
+    if (to === 'open') this.#config.onCircuitOpen?.();
+    else if (to === 'closed') this.#config.onCircuitRecovery?.();
   }
 }
 

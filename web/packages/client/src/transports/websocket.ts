@@ -1,6 +1,6 @@
 import { RealtimeError } from '../error.ts';
 import type { Transport } from '../transport.ts';
-import { type ErrorBody, parseFrame, parseRecord } from '../wire.ts';
+import { parseFrame, parseRecord } from '../wire.ts';
 import { absolute } from './url.ts';
 
 /** A WebSocket class. */
@@ -29,10 +29,6 @@ export function websocket(url: string, options: WebSocketOptions = {}): Transpor
       if (token) target.searchParams.set('auth', 'frame');
       const socket = new (options.WebSocket ?? WebSocket)(target.href);
       let live = true;
-      const end = (body: ErrorBody): void => {
-        if (live) events.closed(new RealtimeError({ reason: 'CONNECTION_LOST', ...body }));
-        live = false;
-      };
       const send = (value: unknown): void => socket.send(JSON.stringify(value));
       socket.onopen = () => {
         if (!live) return;
@@ -47,8 +43,12 @@ export function websocket(url: string, options: WebSocketOptions = {}): Transpor
         if (frame?.type === 'hello') events.opened();
       };
       // In a close frame the server says why, as JSON.
-      socket.onclose = ({ code, reason }) => end({ message: `closed with ${code}`, ...parseRecord(reason) });
-      socket.onerror = () => end({});
+      socket.onclose = ({ code, reason }) => {
+        if (!live) return;
+        const body = { reason: 'CONNECTION_LOST', message: `closed with ${code}`, ...parseRecord(reason) };
+        events.closed(new RealtimeError(body));
+      };
+      socket.onerror = () => {}; // a close follows; and some classes throw an error that nobody listens to
       return {
         get buffered() {
           return socket.bufferedAmount;
