@@ -92,7 +92,8 @@ type Member struct {
 	Data *Payload `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
 	// When the user became present.
 	EnterTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=enter_time,json=enterTime,proto3" json:"enter_time,omitempty"`
-	// How many sessions the user has in the channel.
+	// How many sessions the user has in the channel. Changes of this number alone
+	// are not told: what was told says how many there were then.
 	Sessions      uint32 `protobuf:"varint,4,opt,name=sessions,proto3" json:"sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -48,7 +48,8 @@ export type Member = Message<"millrace.v1.Member"> & {
   enterTime?: Timestamp | undefined;
 
   /**
-   * How many sessions the user has in the channel.
+   * How many sessions the user has in the channel. Changes of this number alone
+   * are not told: what was told says how many there were then.
    *
    * @generated from field: uint32 sessions = 4;
    */
@@ -87,7 +88,8 @@ export type MemberJson = {
   enterTime?: TimestampJson;
 
   /**
-   * How many sessions the user has in the channel.
+   * How many sessions the user has in the channel. Changes of this number alone
+   * are not told: what was told says how many there were then.
    *
    * @generated from field: uint32 sessions = 4;
    */
