@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { expect, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, vi } from 'vitest';
 
 /** The demo as a process of its own. */
 export interface Demo {
@@ -32,7 +32,7 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-export async function startDemo(): Promise<Demo> {
+async function startDemo(): Promise<Demo> {
   const address = `127.0.0.1:${await freePort()}`;
   const url = `http://${address}`;
   let child: ChildProcess | undefined;
@@ -54,14 +54,24 @@ export async function startDemo(): Promise<Demo> {
 }
 
 async function call(url: string, user: string): Promise<Caller> {
-  const entered = await fetch(`${url}/demo/api/visitor`, { method: 'POST', body: JSON.stringify({ user }) });
-  const { token }: { token: string } = await entered.json();
-  const ask = async (method: string, path: string, body?: unknown): Promise<Response> => {
-    const response = await fetch(url + path, {
+  const enter = async (): Promise<string> => {
+    const entered = await fetch(`${url}/demo/api/visitor`, { method: 'POST', body: JSON.stringify({ user }) });
+    const { token }: { token: string } = await entered.json();
+    return token;
+  };
+  let token = await enter();
+  const request = (method: string, path: string, body?: unknown): Promise<Response> =>
+    fetch(url + path, {
       method,
       headers: { authorization: `Bearer ${token}` },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
+  const ask = async (method: string, path: string, body?: unknown): Promise<Response> => {
+    let response = await request(method, path, body);
+    if (response.status === 401) {
+      token = await enter(); // the server was started anew, with another key
+      response = await request(method, path, body);
+    }
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     return response;
   };
@@ -90,7 +100,7 @@ export interface Visitor {
 /** What browsers say of a lost connection, where a test breaks it. */
 const ofNetwork = /WebSocket connection|net::ERR_|Failed to load resource/;
 
-export async function visit(browser: Browser, demo: Demo, path: string, width = 1440): Promise<Visitor> {
+async function visit(browser: Browser, demo: Demo, path: string, width = 1440): Promise<Visitor> {
   const context = await browser.newContext({ viewport: { width, height: 900 } });
   const page = await context.newPage();
   const complaints: string[] = [];
@@ -104,12 +114,68 @@ export async function visit(browser: Browser, demo: Demo, path: string, width = 
   return { page, user, complaints, close: () => context.close() };
 }
 
-export function launch(): Promise<Browser> {
+function launch(): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox'],
   });
 }
+
+/** What the tests of a file share. */
+export interface Stage {
+  readonly demo: Demo;
+  /** Somebody who only calls the server. */
+  readonly server: Caller;
+  /** Opens a page of the site as somebody new. */
+  open(path: string, width?: number): Promise<Visitor>;
+}
+
+/** A demo and a browser for the tests of a file. A page that complains fails its test. */
+export function openStage(): Stage {
+  let demo: Demo;
+  let browser: Browser;
+  let server: Caller;
+  let visitors: Visitor[] = [];
+
+  beforeAll(async () => {
+    [demo, browser] = await Promise.all([startDemo(), launch()]);
+    server = await demo.as('keen-heron-1');
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await demo?.kill();
+  });
+  afterEach(async () => {
+    const complaints = visitors.flatMap((visitor) => visitor.complaints);
+    await Promise.all(visitors.map((visitor) => visitor.close()));
+    visitors = [];
+    expect(complaints).toEqual([]);
+  });
+  return {
+    get demo() {
+      return demo;
+    },
+    get server() {
+      return server;
+    },
+    async open(path, width) {
+      const visitor = await visit(browser, demo, path, width);
+      visitors.push(visitor);
+      return visitor;
+    },
+  };
+}
+
+/** Texts of what a locator finds, as they are now. */
+export const texts = (page: Page, selector: string): Promise<string[]> => page.locator(selector).allTextContents();
+
+/** Texts of what a locator finds, sooner or later. */
+export const shown = (page: Page, selector: string): ReturnType<typeof expect.poll> =>
+  expect.poll(() => texts(page, selector));
+
+/** The number that an element shows. */
+export const number = async (page: Page, selector: string): Promise<number> =>
+  Number(await page.locator(selector).textContent());
 
 /** `quiet-otter-42` is called Quiet Otter. */
 export function nameOf(user: string): string {
