@@ -50,5 +50,5 @@ export function nameOf(user: string): string {
 export function colorOf(user: string): string {
   let hash = 7;
   for (const character of user) hash = (hash * 31 + character.charCodeAt(0)) % 9973;
-  return `oklch(0.62 0.14 ${(hash * 137) % 360})`;
+  return `oklch(0.54 0.14 ${(hash * 137) % 360})`;
 }

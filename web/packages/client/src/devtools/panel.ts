@@ -6,7 +6,7 @@ import type { Devtools, Entry } from './recorder.ts';
 export interface PanelProps {
   readonly devtools: Devtools;
   readonly client: Client;
-  /** Default false: a button opens it. */
+  /** Default false: a button in the corner opens it, as far from the bottom as the CSS property `--realtime-devtools-bottom` says. */
   readonly initialIsOpen?: boolean;
 }
 
@@ -26,6 +26,7 @@ const stateColors: Readonly<Record<string, string>> = {
   error: '#f85149',
 };
 
+const font = '12px/1.5 ui-monospace, monospace';
 const panel: CSSProperties = {
   position: 'fixed',
   inset: 'auto 0 0 0',
@@ -34,7 +35,7 @@ const panel: CSSProperties = {
   flexDirection: 'column',
   background: '#0d1117',
   color: '#c9d1d9',
-  font: '12px/1.5 ui-monospace, monospace',
+  font,
   borderTop: '1px solid #30363d',
   zIndex: 99999,
 };
@@ -47,6 +48,15 @@ const button: CSSProperties = {
   borderRadius: 4,
   padding: '2px 8px',
   cursor: 'pointer',
+};
+/** Where the closed panel is. A page that has something of its own there moves it with the custom property. */
+const corner: CSSProperties = {
+  position: 'fixed',
+  right: 12,
+  bottom: 'var(--realtime-devtools-bottom, 12px)',
+  background: '#0d1117',
+  font,
+  zIndex: 99999,
 };
 const pressed: CSSProperties = { ...button, background: '#9e6a03' };
 const list: CSSProperties = { flex: 1, overflow: 'auto', margin: 0, padding: '0 6px', listStyle: 'none' };
@@ -86,7 +96,7 @@ export default function Panel({ devtools, client, initialIsOpen = false }: Panel
         type: 'button',
         onClick: () => setIsOpen(true),
         'aria-label': 'Open the real-time devtools',
-        style: { ...button, position: 'fixed', right: 12, bottom: 12, background: '#0d1117', zIndex: 99999 },
+        style: { ...button, ...corner },
       },
       status,
     );

@@ -1,5 +1,6 @@
+import { useChannel } from '@millrace/client/react';
 import { useRealtimeContext } from '@millrace/client/realtime';
-import { type ReactNode, useEffect, useRef, useState } from 'react';
+import { type ReactNode, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import { colorOf, currentUserId, nameOf } from '../visitor.ts';
 
 interface EditorProps {
@@ -12,20 +13,29 @@ interface EditorProps {
 const channel = 'document.notes';
 
 /**
- * A text that others write in as well. It is given back what it has sent, and meanwhile the writer has gone on: what
- * comes back is not taken for news.
+ * A text that others write in as well. The last to write is right, so while something of this writer is on its way, what
+ * comes was written before it and is not shown: typing is never set back.
  */
 export function Editor({ content, onChange, cursors }: EditorProps): ReactNode {
   const { send } = useRealtimeContext();
   const [text, setText] = useState(content);
-  const sent = useRef<string[]>([]);
+  const sent = useRef<string[]>([]); // what has not come back yet
   const area = useRef<HTMLTextAreaElement>(null);
-
-  useEffect(() => {
-    const echo = sent.current.indexOf(content);
-    if (echo >= 0) sent.current = sent.current.slice(echo + 1);
-    else if (content) setText(content);
+  const caret = useRef<readonly [number, number]>(undefined); // to be put back when the text is another
+  useChannel<{ content?: string }>(channel, (event, { self }) => {
+    if (self && event.content !== undefined) sent.current.splice(0, sent.current.indexOf(event.content) + 1);
+  });
+  // While it is drawn, so that it knows of the same messages as `content`.
+  useLayoutEffect(() => {
+    if (sent.current.length > 0 || !area.current || content === area.current.value) return;
+    caret.current = [area.current.selectionStart, area.current.selectionEnd];
+    setText(content);
   }, [content]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a browser moves the caret to the end of another text
+  useLayoutEffect(() => {
+    if (caret.current) area.current?.setSelectionRange(...caret.current);
+    caret.current = undefined;
+  }, [text]);
   useEffect(() => () => send(channel, { type: 'user-leave', userId: currentUserId }), [send]);
 
   const tellCursor = (): void =>

@@ -29,14 +29,22 @@ export function Bubble({ text, userId, timestamp, state }: ChatMessage & { reado
   );
 }
 
-/** A list that stays at its end. */
+/** A list that stays at its end, unless its reader looks at what is above. */
 export function Conversation({ children, label }: { readonly children: ReactNode; readonly label: string }): ReactNode {
   const list = useRef<HTMLUListElement>(null);
+  const atEnd = useRef(true);
   useEffect(() => {
-    list.current?.scrollTo({ top: list.current.scrollHeight });
+    if (atEnd.current) list.current?.scrollTo({ top: list.current.scrollHeight });
   });
   return (
-    <ul className="conversation" aria-label={label} ref={list}>
+    <ul
+      className="conversation"
+      aria-label={label}
+      ref={list}
+      onScroll={({ currentTarget: { scrollTop, clientHeight, scrollHeight } }) => {
+        atEnd.current = scrollTop + clientHeight > scrollHeight - 8;
+      }}
+    >
       {children}
     </ul>
   );

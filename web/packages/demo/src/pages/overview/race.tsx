@@ -19,8 +19,8 @@ export function Race(): ReactNode {
   );
 }
 
-/** How long a message is on its way across the lane. */
-const crossing = 6000;
+/** How long a message is on its way across the lane, in milliseconds. A short lane has room for fewer. */
+const crossing = matchMedia('(width < 620px)').matches ? 3000 : 6000;
 
 interface Drop {
   readonly number: number;

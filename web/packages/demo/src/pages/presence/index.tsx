@@ -11,8 +11,8 @@ export default function Presence(): ReactNode {
   return (
     <>
       <Intro title="Presence">
-        Open this page in a second window, close it, reload it. Who closes a tab is gone in two seconds; who reloads was
-        never away.
+        Open this page in a second window, close it, reload it. Who closes a tab is gone in five seconds; who reloads
+        was never away.
       </Intro>
       <Example id="who" title="Who is here" stage={<Who />} files={[{ name: 'who.tsx', text: who }]}>
         The server derives it from live sessions: nobody has to say that he leaves, and nothing is left after a crash.

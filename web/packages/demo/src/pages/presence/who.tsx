@@ -13,11 +13,11 @@ export function Who(): ReactNode {
     <div className="stack">
       <h3>{`${total} here`}</h3>
       <ul className="people" aria-label="Present">
-        {members.map(({ user, data, sessions }) => (
+        {members.map(({ user, data }) => (
           <li key={user} data-user={user}>
             <Avatar user={user} />
             <b>{user === currentUserId ? `${nameOf(user)} (you)` : nameOf(user)}</b>
-            <small>{`${data?.mood ?? 'here'}${sessions > 1 ? `, in ${sessions} tabs` : ''}`}</small>
+            <small>{data?.mood ?? 'here'}</small>
           </li>
         ))}
       </ul>
