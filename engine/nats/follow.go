@@ -80,7 +80,9 @@ func (e *nats) follow() {
 			return
 		case m := <-e.tail:
 			heard = true
-			e.receive(m)
+			if !e.receiveAll(m) {
+				return
+			}
 		case sequence := <-e.nudges:
 			e.repair(sequence)
 		case <-e.reconnected:
@@ -104,6 +106,29 @@ func (e *nats) nudge(sequence uint64) {
 	case e.nudges <- sequence:
 	default: // the next one will do
 	}
+}
+
+// receiveAll takes a message of the tail, and those that have come after it. It
+// returns false if the disk does not take them: then this node acknowledges nothing
+// any more, since what was written before may be lost as well.
+func (e *nats) receiveAll(m *client.Msg) bool {
+	waiting := len(e.tail)
+	if !e.forceAll() {
+		return false
+	}
+	e.receive(m)
+	for range waiting {
+		e.receive(<-e.tail)
+	}
+	return true
+}
+
+func (e *nats) forceAll() bool {
+	err := e.options.Force()
+	if err != nil {
+		e.log.Error("NATS: the disk does not keep what was written; nothing is acknowledged until the server is started again", "error", err)
+	}
+	return err == nil
 }
 
 // receive takes a message of the tail, or a broadcast.
@@ -157,6 +182,9 @@ func (e *nats) stray() {
 // repair reads what is missing up to a sequence, and no further: what comes after
 // it waits in the tail. It returns false if the engine is closed before that.
 func (e *nats) repair(to uint64) bool {
+	if !e.forceAll() {
+		return false
+	}
 	for wait := minBackoff; e.progress.load() < to; {
 		before := e.progress.load()
 		err := e.readOn(to)

@@ -25,10 +25,15 @@ func (e *nats) Keep(ctx context.Context, key string, data []byte, ttl time.Durat
 	m.Header["Nats-TTL"] = []string{fmt.Sprintf("%ds", max(ttl, time.Second)/time.Second)}
 	ctx, cancel := context.WithTimeout(ctx, e.options.AppendTimeout)
 	defer cancel()
-	return e.insist(ctx, func() error {
-		_, err := e.stream.send(ctx, m)
+	var sequence uint64
+	err := e.insist(ctx, func() (err error) {
+		sequence, err = e.stream.send(ctx, m)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return e.arrive(ctx, sequence)
 }
 
 // insist does something until it succeeds, or ctx ends.

@@ -66,6 +66,10 @@ type Options struct {
 	// Generation is part of all positions. It is another one after records may have
 	// been lost, so that no position means two messages.
 	Generation string
+	// Force, if set, forces to the disk what the stream has. It is called before records
+	// are delivered and acknowledged, once for all that have come until then. Once it
+	// has failed, it fails.
+	Force func() error
 	// Log is for what an operator should know. Default: nothing.
 	Log *slog.Logger
 }
@@ -78,6 +82,9 @@ func (o Options) withDefaults() Options {
 	o.StateTTL = cmp.Or(o.StateTTL, 24*time.Hour)
 	o.AppendTimeout = cmp.Or(o.AppendTimeout, 15*time.Second)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	if o.Force == nil {
+		o.Force = func() error { return nil }
+	}
 	return o
 }
 
@@ -208,7 +215,7 @@ func (e *nats) start(ctx context.Context) error {
 	if err := e.conn.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	return e.begin(ctx)
+	return errors.Join(e.begin(ctx), e.options.Force())
 }
 
 // begin notes where the stream ends now. One that was made just now, or whose

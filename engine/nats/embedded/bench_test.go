@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,16 +20,22 @@ func BenchmarkDurableAppend(b *testing.B) {
 			b.Run(fmt.Sprintf("fsync=%s/channels=%d", fsync, channels), func(b *testing.B) {
 				e := mustOpen(b, b.TempDir(), fsync)
 				var next atomic.Int64
+				appendNext := func() {
+					m := message("room."+strconv.Itoa(int(next.Add(1))%channels), "")
+					if _, err := e.Append(b.Context(), m, engine.AppendOptions{Retention: engine.Retention{Messages: 100, Age: time.Minute}}); err != nil {
+						b.Error(err)
+					}
+				}
+				var warming sync.WaitGroup
+				for range channels { // the node has read each
+					warming.Go(appendNext)
+				}
+				warming.Wait()
 				b.SetParallelism(512)
 				b.ResetTimer()
 				b.RunParallel(func(pb *testing.PB) {
 					for pb.Next() {
-						i := int(next.Add(1))
-						m := message("room."+strconv.Itoa(i%channels), "")
-						if _, err := e.Append(b.Context(), m, engine.AppendOptions{Retention: engine.Retention{Messages: 100, Age: time.Minute}}); err != nil {
-							b.Error(err)
-							return
-						}
+						appendNext()
 					}
 				})
 				b.StopTimer()

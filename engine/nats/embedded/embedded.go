@@ -4,6 +4,8 @@
 //   - The data directory belongs to one process, which holds a lock on it.
 //   - What was acknowledged survives the end of the process, however it ends. Of
 //     what the machine loses with its power, [Options.Fsync] decides.
+//   - With [Always] nothing is delivered or acknowledged before it is on the disk. What
+//     comes meanwhile, whatever its channel, goes there together, in one fsync.
 package embedded
 
 import (
@@ -60,6 +62,8 @@ type Server struct {
 	server     *server.Server
 	lock       *os.File
 	generation string
+	dir        string
+	fsync      time.Duration
 }
 
 // Start starts a server on a data directory.
@@ -71,7 +75,7 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", o.Dir, err)
 	}
-	s := &Server{lock: lock}
+	s := &Server{lock: lock, dir: o.Dir, fsync: o.Fsync}
 	if s.generation, err = beginGeneration(o.Dir, o.Fsync); err == nil {
 		err = s.start(o)
 	}
@@ -92,7 +96,7 @@ func (s *Server) start(o Options) (err error) {
 	}
 	switch o.Fsync {
 	case Always:
-		options.SyncInterval, options.SyncAlways = time.Second, true
+		options.SyncInterval = time.Second // of what is rewritten; what is new the engine forces
 	case Never:
 		options.SyncInterval = neverInterval
 	default: // as it says
@@ -120,6 +124,9 @@ const maxPayload = 8 << 20
 func (s *Server) engine(o nats.Options) engine.Open {
 	o.Connection = append(slices.Clone(o.Connection), client.InProcessServer(s.server))
 	o.Generation = s.generation
+	if s.fsync == Always {
+		o.Force = (&files{dir: s.dir, fsync: fsync}).force
+	}
 	return nats.Open(o)
 }
 

@@ -13,11 +13,17 @@ import (
 )
 
 func TestTheEngineKeepsTheContract(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	const ids, window, age = 100, 2 * time.Second, 400 * time.Millisecond
-	enginetest.Run(t, func(t *testing.T) engine.Open {
-		t.Helper()
-		return Open(Options{Dir: t.TempDir()}, nats.Options{DedupIDs: ids, DedupWindow: window})
-	}, enginetest.Options{Durable: true, Age: age, DedupIDs: ids, DedupWindow: window})
+	for _, fsync := range []time.Duration{time.Second, Always} {
+		t.Run(fsync.String(), func(t *testing.T) {
+			t.Parallel()
+			enginetest.Run(t, func(t *testing.T) engine.Open {
+				t.Helper()
+				return Open(Options{Dir: t.TempDir(), Fsync: fsync}, nats.Options{DedupIDs: ids, DedupWindow: window})
+			}, enginetest.Options{Durable: true, Age: age, DedupIDs: ids, DedupWindow: window})
+		})
+	}
 }
 
 func TestADataDirectoryBelongsToOneProcess(t *testing.T) {

@@ -92,19 +92,10 @@ func writeGeneration(name string, g generation) error {
 		err = os.Rename(f.Name(), name)
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(name))
+		err = fsync(filepath.Dir(name))
 	}
 	if err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
