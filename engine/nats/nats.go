@@ -299,7 +299,8 @@ func (e *nats) Broadcast(_ context.Context, m *engine.Message) error {
 		return engine.ErrClosed
 	}
 	// Not under the lock: the connection may be stuck, and others need the channel.
-	if err := e.say(castSpace+encode(m.Channel), encodeMessage(m)); err != nil {
+	err := e.say(castSpace+encode(m.Channel), encodeMessage(m))
+	if err != nil && !e.isClosed() {
 		return unavailable("broadcast", err)
 	}
 	s := e.shard(m.Channel)

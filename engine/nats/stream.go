@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/textproto"
 	"strconv"
 	"strings"
@@ -77,10 +78,12 @@ func (s *stream) ask(ctx context.Context, call string, request, response any) er
 	if err := json.Unmarshal(m.Data, &answer); err != nil {
 		return fmt.Errorf("%s: %w", call, err)
 	}
-	if answer.Error != nil {
+	switch {
+	case answer.Error != nil && answer.Error.Code == http.StatusServiceUnavailable: // a leader is being elected
+		return unavailable(call, answer.Error)
+	case answer.Error != nil:
 		return fmt.Errorf("%s: %w", call, answer.Error)
-	}
-	if response == nil {
+	case response == nil:
 		return nil
 	}
 	return json.Unmarshal(m.Data, response)
