@@ -11,6 +11,7 @@ type Contender struct {
 	Name   string
 	Groups []string // who is compared with whom
 	Ours   bool
+	Sends  bool // it differs from another in how it sends: connections are as the other's
 
 	program program
 	wire    load.Wire
@@ -35,21 +36,23 @@ func Contenders() []Contender {
 
 func webSocketContenders() []Contender {
 	in := []string{webSockets}
+	socket := load.Wire{
+		Path: "/ws", Header: credentials(),
+		Frames: []string{`{"type":"subscribe","id":1,"channel":"bench"}`}, Ready: `"type":"subscribed"`,
+	}
+	raw := load.Wire{Path: "/ws", Ready: "subscribed"}
 	return []Contender{
-		{"millrace WebSocket", in, true, millrace, load.Wire{
-			Path: "/ws", Header: credentials(),
-			Frames: []string{`{"type":"subscribe","id":1,"channel":"bench"}`}, Ready: `"type":"subscribed"`,
-		}},
-		{"centrifuge WebSocket", in, false, centrifuge, load.Wire{
+		{Name: "millrace WebSocket", Groups: in, Ours: true, program: millrace, wire: socket},
+		{Name: "millrace WebSocket, no ring", Groups: in, Ours: true, Sends: true, program: millraceNoRing, wire: socket},
+		{Name: "centrifuge WebSocket", Groups: in, program: centrifuge, wire: load.Wire{
 			Path:   "/connection/websocket",
 			Frames: []string{connect(), `{"id":2,"subscribe":{"channel":"bench"}}`}, Ready: `"id":2,"subscribe"`, Ping: "{}",
 		}},
-		{"coder/websocket hub", in, false, coder, load.Wire{
+		{Name: "coder/websocket hub", Groups: in, program: coder, wire: load.Wire{
 			Path: "/ws", Header: credentials(), Ready: "subscribed",
 		}},
-		{"floor: send(2)", in, false, floor, load.Wire{
-			Path: "/ws", Ready: "subscribed",
-		}},
+		{Name: "floor: send(2)", Groups: in, program: floor, wire: raw},
+		{Name: "floor: io_uring", Groups: in, Sends: true, program: floorRing, wire: raw},
 	}
 }
 
@@ -59,20 +62,22 @@ func connect() string { return `{"id":1,"connect":{"token":"` + token + `"}}` }
 func eventContenders() []Contender {
 	in := []string{eventStream}
 	const connected = `"subs":{"bench"`
+	stream := load.Wire{
+		Protocol: load.HTTP1, Path: "/events?channel=bench", Header: credentials(), Ready: "event: millrace.subscribed",
+	}
 	return []Contender{
-		{"millrace SSE", in, true, millrace, load.Wire{
-			Protocol: load.HTTP1, Path: "/events?channel=bench", Header: credentials(), Ready: "event: millrace.subscribed",
-		}},
-		{"centrifuge SSE", in, false, centrifuge, load.Wire{
+		{Name: "millrace SSE", Groups: in, Ours: true, program: millrace, wire: stream},
+		{Name: "millrace SSE, no ring", Groups: in, Ours: true, Sends: true, program: millraceNoRing, wire: stream},
+		{Name: "centrifuge SSE", Groups: in, program: centrifuge, wire: load.Wire{
 			Protocol: load.HTTP1, Path: "/connection/sse?cf_connect=" + url.QueryEscape(connect()), Ready: connected,
 		}},
-		{"centrifuge HTTP stream", in, false, centrifuge, load.Wire{
+		{Name: "centrifuge HTTP stream", Groups: in, program: centrifuge, wire: load.Wire{
 			Protocol: load.HTTP1, Method: "POST", Path: "/connection/http_stream", Body: []byte(connect()), Ready: connected,
 		}},
-		{"mercure SSE", in, false, mercure, load.Wire{
+		{Name: "mercure SSE", Groups: in, program: mercure, wire: load.Wire{
 			Protocol: load.HTTP1, Path: "/.well-known/mercure?topic=bench", Header: credentials(),
 		}},
-		{"floor: net/http, HTTP/1.1", []string{eventStream, calls}, false, floor, load.Wire{
+		{Name: "floor: net/http, HTTP/1.1", Groups: []string{eventStream, calls}, program: floor, wire: load.Wire{
 			Protocol: load.HTTP1, Path: "/stream",
 		}},
 	}
@@ -82,17 +87,17 @@ func callContenders() []Contender {
 	one, many := []string{calls}, []string{multiplexed}
 	httpFloor := load.Wire{Protocol: load.HTTP2, Path: "/stream"}
 	return []Contender{
-		{"millrace Connect, HTTP/1.1", one, true, millrace, call(connectProto, load.HTTP1)},
-		{"millrace Connect", one, true, millrace, call(connectProto, load.HTTP2)},
-		{"millrace gRPC", one, true, millrace, call(grpcProto, load.HTTP2)},
-		{"grpc-go", one, false, grpcTyped, grpcCall()},
-		{"grpc-go, shared buffers", one, false, grpcShared, grpcCall()},
-		{"floor: net/http, HTTP/2", one, false, floor, httpFloor},
-		{"millrace Connect ×100", many, true, millrace, hundred(call(connectProto, load.HTTP2))},
-		{"millrace gRPC ×100", many, true, millrace, hundred(call(grpcProto, load.HTTP2))},
-		{"grpc-go ×100", many, false, grpcTyped, hundred(grpcCall())},
-		{"grpc-go, shared buffers ×100", many, false, grpcShared, hundred(grpcCall())},
-		{"floor: net/http, HTTP/2 ×100", many, false, floor, hundred(httpFloor)},
+		{Name: "millrace Connect, HTTP/1.1", Groups: one, Ours: true, program: millrace, wire: call(connectProto, load.HTTP1)},
+		{Name: "millrace Connect", Groups: one, Ours: true, program: millrace, wire: call(connectProto, load.HTTP2)},
+		{Name: "millrace gRPC", Groups: one, Ours: true, program: millrace, wire: call(grpcProto, load.HTTP2)},
+		{Name: "grpc-go", Groups: one, program: grpcTyped, wire: grpcCall()},
+		{Name: "grpc-go, shared buffers", Groups: one, program: grpcShared, wire: grpcCall()},
+		{Name: "floor: net/http, HTTP/2", Groups: one, program: floor, wire: httpFloor},
+		{Name: "millrace Connect ×100", Groups: many, Ours: true, program: millrace, wire: hundred(call(connectProto, load.HTTP2))},
+		{Name: "millrace gRPC ×100", Groups: many, Ours: true, program: millrace, wire: hundred(call(grpcProto, load.HTTP2))},
+		{Name: "grpc-go ×100", Groups: many, program: grpcTyped, wire: hundred(grpcCall())},
+		{Name: "grpc-go, shared buffers ×100", Groups: many, program: grpcShared, wire: hundred(grpcCall())},
+		{Name: "floor: net/http, HTTP/2 ×100", Groups: many, program: floor, wire: hundred(httpFloor)},
 	}
 }
 

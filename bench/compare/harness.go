@@ -103,7 +103,7 @@ func (h *harness) pin() error {
 // round visits every contender that does not have its samples yet.
 func (h *harness) round(ctx context.Context, report *Report, m measure, round int) {
 	for _, c := range report.contenders {
-		if report.clean(c.Name, m.name) >= h.wanted(m) || m.alone && c.wire.Streams > 1 || ctx.Err() != nil {
+		if report.clean(c.Name, m.name) >= h.wanted(m) || !m.isOf(c) || ctx.Err() != nil {
 			continue
 		}
 		found, err := m.take(h, ctx, c)

@@ -14,6 +14,8 @@ type measure struct {
 	take func(*harness, context.Context, Contender) (sample, error)
 	// A connection of its own for each subscriber is what it is about.
 	alone bool
+	// It is about connections, not about sending.
+	connections bool
 	// Memory hardly differs from round to round, and takes long to look at.
 	rounds int
 }
@@ -22,9 +24,14 @@ var measures = []measure{
 	{name: "rate", take: (*harness).rate},
 	{name: "burst", take: (*harness).burst},
 	{name: "saturated", take: (*harness).saturated},
-	{name: "setup", take: (*harness).setup},
-	{name: "idle", take: (*harness).idle, rounds: 3},
-	{name: "stalled", take: (*harness).stalled, alone: true},
+	{name: "setup", take: (*harness).setup, connections: true},
+	{name: "idle", take: (*harness).idle, connections: true, rounds: 3},
+	{name: "stalled", take: (*harness).stalled, alone: true, connections: true},
+}
+
+// isOf reports whether the measure says anything of a contender.
+func (m measure) isOf(c Contender) bool {
+	return !(m.alone && c.wire.Streams > 1) && !(m.connections && c.Sends)
 }
 
 // sample is what one visit found.

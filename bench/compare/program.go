@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -31,13 +32,22 @@ var (
 		},
 		header: []load.Field{{Name: "authorization", Value: "Bearer " + apiKey}}, profiles: true,
 	}
+	millraceNoRing = millrace.with("--io-uring=false")
+
 	centrifuge = program{name: "centrifuge"}
 	mercure    = program{name: "mercure"}
 	coder      = program{name: "coder"}
 	floor      = program{name: "floor"}
+	floorRing  = floor.with("-ring")
 	grpcTyped  = program{name: "grpc", streams: true}
 	grpcShared = program{name: "grpc", streams: true, args: []string{"-shared"}}
 )
+
+// with is the same program with more arguments.
+func (p program) with(args ...string) program {
+	p.args = slices.Concat(p.args, args)
+	return p
+}
 
 // token is every subscriber's, with what each server asks of one.
 var token = signToken()

@@ -14,8 +14,10 @@ type target struct {
 
 // targets are what we are out for.
 var targets = []target{
-	{ours: "millrace WebSocket", metric: "cpu", other: "centrifuge WebSocket", most: 0.60},
-	{ours: "millrace WebSocket", metric: "cpu", other: "floor: send(2)", most: 1.3},
+	{ours: "millrace WebSocket", metric: "cpu", other: "centrifuge WebSocket", most: 0.30},
+	{ours: "millrace WebSocket", metric: "cpu", other: "floor: io_uring", most: 1.3},
+	{ours: "millrace WebSocket, no ring", metric: "cpu", other: "centrifuge WebSocket", most: 0.60},
+	{ours: "millrace WebSocket, no ring", metric: "cpu", other: "floor: send(2)", most: 1.3},
 	{ours: "millrace WebSocket", metric: "p99", other: "centrifuge WebSocket", most: 0.7},
 	{ours: "millrace WebSocket", metric: "deliveries", other: "centrifuge WebSocket", least: 5},
 	{ours: "millrace WebSocket", metric: "saturated p99", other: "centrifuge WebSocket", most: 0.1},
@@ -23,8 +25,10 @@ var targets = []target{
 	{ours: "millrace WebSocket", metric: "idle", most: 5.5},
 	{ours: "millrace WebSocket", metric: "stalled", most: 64},
 	{ours: "millrace WebSocket", metric: "stalled p99", most: 1.1},
-	{ours: "millrace SSE", metric: "cpu", other: "centrifuge SSE", most: 0.55},
-	{ours: "millrace SSE", metric: "cpu", other: "mercure SSE", most: 0.55},
+	{ours: "millrace SSE", metric: "cpu", other: "centrifuge SSE", most: 0.30},
+	{ours: "millrace SSE", metric: "cpu", other: "mercure SSE", most: 0.30},
+	{ours: "millrace SSE, no ring", metric: "cpu", other: "centrifuge SSE", most: 0.55},
+	{ours: "millrace SSE, no ring", metric: "cpu", other: "mercure SSE", most: 0.55},
 	{ours: "millrace SSE", metric: "p99", other: "centrifuge SSE", most: 0.7},
 	{ours: "millrace SSE", metric: "p99", other: "mercure SSE", most: 0.7},
 	{ours: "millrace SSE", metric: "deliveries", other: "mercure SSE", least: 10},

@@ -1,21 +1,32 @@
 // Command floor is what nobody can do better with: two loops over shared bytes
 // without any bookkeeping.
 //
-//   - GET /ws: a WebSocket, hijacked. To publish is one send(2) a connection.
+//   - GET /ws: a WebSocket, hijacked. To publish is one send(2) a connection, or with
+//     -ring one of io_uring.
 //   - GET /stream: Server-Sent Events with net/http, over HTTP/1.1 and HTTP/2.
 //     To deliver is one Write and one Flush, by the goroutine of the handler.
 package main
 
 import (
+	"flag"
 	"net/http"
 
+	"millrace.dev/adapters/ring"
 	"millrace.dev/bench/peers/internal/peer"
 )
 
 func main() { peer.Main(run) }
 
 func run() error {
+	withRing := flag.Bool("ring", false, "send to WebSockets with io_uring")
+	flag.Parse()
 	var raw sockets
+	if *withRing {
+		var err error
+		if raw.ring, err = ring.New(); err != nil {
+			return err
+		}
+	}
 	var streams peer.Hub[[]byte]
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ws", raw.accept)

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"millrace.dev/adapters/ring"
 )
 
 // sockets are connections that are only written to. They are kept open until
@@ -18,7 +20,21 @@ type sockets struct {
 	mu    sync.Mutex
 	fds   []int
 	conns []net.Conn
+	ring  *ring.Ring // nil for send(2)
+	sends []one      // of the ring
 }
+
+// one is one send of the ring.
+type one struct {
+	fd    int
+	frame []byte
+}
+
+// Begin implements [ring.Sender].
+func (o *one) Begin() (fd int, b []byte) { return o.fd, o.frame }
+
+// End implements [ring.Sender]. A client that is gone or does not read misses it.
+func (o *one) End(int, error) {}
 
 func (s *sockets) accept(w http.ResponseWriter, r *http.Request) {
 	conn, _, err := http.NewResponseController(w).Hijack()
@@ -52,10 +68,25 @@ func (s *sockets) send(data []byte) {
 	shared := frame(data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ring != nil {
+		s.sendTogether(shared)
+		return
+	}
 	for _, fd := range s.fds {
 		// A client that is gone or does not read misses it.
 		_ = unix.Send(fd, shared, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 	}
+}
+
+func (s *sockets) sendTogether(shared []byte) {
+	s.sends = s.sends[:0]
+	for _, fd := range s.fds {
+		s.sends = append(s.sends, one{fd, shared})
+	}
+	for i := range s.sends {
+		s.ring.Add(&s.sends[i])
+	}
+	s.ring.Flush()
 }
 
 // frame is a text frame of a WebSocket.
