@@ -31,7 +31,8 @@ var measures = []measure{
 
 // isOf reports whether the measure says anything of a contender.
 func (m measure) isOf(c Contender) bool {
-	return !(m.alone && c.wire.Streams > 1) && !(m.connections && c.Sends)
+	shares := c.wire.Streams > 1
+	return (!m.alone || !shares) && (!m.connections || !c.Sends)
 }
 
 // sample is what one visit found.
