@@ -75,7 +75,7 @@ func (f *frameJSON) event() (event, error) {
 	}
 	switch f.Type {
 	case "subscribed":
-		return event{subscribed: &millracev1.Subscribed{Channel: f.For, Position: f.place(), Resumed: f.Resumed, Head: f.Head.proto()}}, nil
+		return event{subscribed: &millracev1.Subscribed{Channel: f.For, Position: f.place(), Resumed: f.Resumed, Head: f.Head.proto(), Already: f.Already}}, nil
 	case "unsubscribed":
 		if f.Already {
 			return event{}, nil

@@ -282,4 +282,7 @@ func (f *channelFeed) skip(missed *start, b *batch) error {
 	return nil
 }
 
+// place implements [feed].
+func (f *channelFeed) place() engine.Position { return f.position }
+
 func (f *channelFeed) leave() { f.service.hub.leave(f.sub) }

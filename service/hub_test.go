@@ -49,6 +49,8 @@ func (l *listener) leave() { l.hub.leave(l.sub) }
 
 func (l *listener) checkpoints(*batch) {}
 
+func (l *listener) place() engine.Position { return engine.Position{} }
+
 // read takes what is new, and returns all that was shown.
 func (l *listener) read(t *testing.T) []*Frame {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,7 @@ type (
 	callerKey      struct{}
 	certificateKey struct{}
 	scopeKey       struct{}
+	joinedKey      struct{}
 )
 
 // WithCertificate says that the client has shown a certificate, which the
@@ -61,6 +63,17 @@ func WithCertificate(ctx context.Context, certificate *x509.Certificate) context
 // "dashboard" for `/ws/dashboard`, for who decides what is allowed.
 func WithScope(ctx context.Context, scope string) context.Context {
 	return context.WithValue(ctx, scopeKey{}, scope)
+}
+
+// WithJoined says which of the subscriptions that a session is opened with its
+// client has not asked for: they make way for those that it asks for.
+func WithJoined(ctx context.Context, channels []string) context.Context {
+	return context.WithValue(ctx, joinedKey{}, channels)
+}
+
+func isJoined(ctx context.Context, name string) bool {
+	joined, _ := ctx.Value(joinedKey{}).([]string)
+	return slices.Contains(joined, name)
 }
 
 // account is what rates are counted for: the user, or the address of who has no

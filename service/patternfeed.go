@@ -295,4 +295,7 @@ func (f *patternFeed) from(name string, page engine.Page, at place, known bool) 
 
 func always(*topic) bool { return true }
 
+// place implements [feed]: where channels count from that nothing was seen of.
+func (f *patternFeed) place() engine.Position { return f.start }
+
 func (f *patternFeed) leave() { f.service.hub.leave(f.sub) }

@@ -1,6 +1,10 @@
 package service
 
-import "context"
+import (
+	"context"
+
+	"millrace.dev/engine"
+)
 
 // presenceFeed shows who is present: a snapshot, then the changes after it. When
 // it falls behind it shows a new snapshot.
@@ -48,6 +52,9 @@ func (f *presenceFeed) leave() {
 		f.presence.release(set)
 	}
 }
+
+// place implements [feed]: presence has versions, not positions.
+func (f *presenceFeed) place() engine.Position { return engine.Position{} }
 
 // checkpoints implements [feed]: presence has versions, not positions.
 func (f *presenceFeed) checkpoints(*batch) {}

@@ -269,12 +269,15 @@ func TestD10SubscribingTwiceIsOnce(t *testing.T) {
 		n := start(t, keeping(10))
 		n.publish("a", "0")
 		c := n.subscribe(to("a"), to("a"))
+		c.takes("subscribed a/1", "subscribed already a/1")
 		again := c.update(&millracev1.UpdateSubscriptionRequest{Add: []*millracev1.Subscription{to("a"), recent("a", 5)}})
 		if len(again.GetSubscribed())+len(again.GetErrors()) != 0 {
 			t.Errorf("subscribing again answers %v", again)
 		}
 		n.publish("a", "1")
-		c.takes("subscribed a/1", "a/2 1")
+		c.takes("subscribed already a/1", "subscribed already a/1", "a/2 1")
+		c.update(&millracev1.UpdateSubscriptionRequest{Add: []*millracev1.Subscription{to("a")}})
+		c.takes("subscribed already a/2")
 		c.remove("a", "a")
 		n.publish("a", "2")
 		c.takes("unsubscribed a")

@@ -170,7 +170,7 @@ func TestP10AnAnnouncedChannelSaysWhoComesAndGoes(t *testing.T) {
 		amy.add(to("room:2"))
 		amy.takes("subscribed room:2/0", `room:2/- {"type":"sync","userId":"amy","users":["amy"]}`)
 		bob.remove("room:1")
-		bob.takes("unsubscribed room:1")
+		bob.takes("subscribed already room:1/0", "unsubscribed room:1")
 		amy.takes(`room:1/- {"type":"leave","userId":"bob"}`)
 		time.Sleep(window)
 		if server, _ := n.present("room:1"); server.String() != "amy" {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"millrace.dev/auth"
@@ -62,7 +63,7 @@ type Session struct {
 	subs    subscriptions
 	over    bool                // closed: nothing is added any more
 	queue   []*subscription     // to be read
-	notices []*Frame            // to be sent before anything else
+	notices []note              // to be sent before anything else
 	present map[string]struct{} // channels that the session is present in
 	end     error               // why the session ends, once it does
 
@@ -105,6 +106,13 @@ func (s *Session) ready() *millracev1.Ready {
 	}
 }
 
+// note is a notice, or the question where a subscription is, which only the
+// reader knows.
+type note struct {
+	frame *Frame
+	where *subscription // nil unless the frame is still to be told where that is
+}
+
 // subscribe adds a channel or pattern. A nil answer without an error means that
 // it was there already.
 func (s *Session) subscribe(ctx context.Context, request *millracev1.Subscription) (subscribed *millracev1.Subscribed, err error) {
@@ -114,6 +122,7 @@ func (s *Session) subscribe(ctx context.Context, request *millracev1.Subscriptio
 		return nil, err
 	}
 	defer s.commands.Unlock()
+	s.yield(request)
 	keys := []subKey{{name: name}, {name: name, presence: true}}
 	if !request.GetPresence() {
 		keys = keys[:1]
@@ -121,6 +130,9 @@ func (s *Session) subscribe(ctx context.Context, request *millracev1.Subscriptio
 	keys, err = s.missing(keys...)
 	if err != nil {
 		return nil, err
+	}
+	if len(keys) == 0 || keys[0].presence {
+		s.confirm(ctx, name)
 	}
 	for _, key := range keys {
 		if key.presence {
@@ -133,6 +145,33 @@ func (s *Session) subscribe(ctx context.Context, request *millracev1.Subscriptio
 		}
 	}
 	return subscribed, nil
+}
+
+// yield removes what the session was given without asking, for one that it asks
+// for and that is more than the same. What it has shown was before. Called under
+// commands.
+func (s *Session) yield(request *millracev1.Subscription) {
+	key := subKey{name: request.GetChannel()}
+	s.mu.Lock()
+	given := s.subs.get(key)
+	s.mu.Unlock()
+	if given == nil || !given.joined {
+		return
+	}
+	same := &millracev1.Subscription{Channel: request.GetChannel(), Presence: request.GetPresence()}
+	if !proto.Equal(request, same) {
+		s.remove(key)
+	}
+}
+
+// confirm has the reader say where a subscription is that was there already.
+// Called under commands.
+func (s *Session) confirm(ctx context.Context, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	frame := subscribedNotice(&millracev1.Subscribed{Channel: name, Already: true}).from(ctx)
+	s.notices = append(s.notices, note{frame: frame, where: s.subs.get(subKey{name: name})})
+	s.awake()
 }
 
 // permit checks a subscription, and returns how much it shows with commands
@@ -155,7 +194,7 @@ func (s *Session) permit(ctx context.Context, request *millracev1.Subscription) 
 // open adds a channel or pattern that is not there. Called under commands.
 func (s *Session) open(ctx context.Context, key subKey, request *millracev1.Subscription, granted access) (*millracev1.Subscribed, error) {
 	sub := newSubscription(s, key)
-	sub.onlyOwn = granted == ownAccess
+	sub.onlyOwn, sub.joined = granted == ownAccess, isJoined(ctx, key.name)
 	open := s.service.openChannel
 	if channel.IsPattern(key.name) {
 		open = s.service.openPattern
@@ -290,7 +329,9 @@ func unsubscribedNotice(name string, why *millracev1.ErrorInfo) *Frame {
 // notice sends frames before everything that is not yet taken by the reader.
 func (s *Session) notice(frames ...*Frame) {
 	s.mu.Lock()
-	s.notices = append(s.notices, frames...)
+	for _, f := range frames {
+		s.notices = append(s.notices, note{frame: f})
+	}
 	s.mu.Unlock()
 	s.awake()
 }
@@ -357,12 +398,23 @@ func (s *Session) next(ctx context.Context) ([]*Frame, error) {
 	}
 }
 
+// fill says where the subscription is that the notice is about. Only the reader
+// calls it.
+func (n note) fill() {
+	if n.where != nil {
+		n.frame.Notice.GetSubscribed().Position = positionToProto(n.where.feed.place())
+	}
+}
+
 // collect fills the batch: notices first, then each subscription in turn. One
 // that has more than fits goes to the end of the line.
 func (s *Session) collect(ctx context.Context, now time.Time) error {
 	s.batch.reset()
 	s.mu.Lock()
-	s.batch.add(s.notices...)
+	for _, n := range s.notices {
+		n.fill()
+		s.batch.add(n.frame)
+	}
 	s.notices = nil
 	s.work = append(s.work, s.queue...)
 	clear(s.queue)

@@ -124,7 +124,8 @@ func (s *Service) openSession(ctx context.Context, request *millracev1.Subscribe
 		return nil, err // nothing is taken over by a node that keeps no session
 	}
 	s.takeOver(ctx, session, request.GetSessionToken())
-	session.notices = []*Frame{newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Ready{Ready: session.ready()}})}
+	ready := newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Ready{Ready: session.ready()}})
+	session.notices = []note{{frame: ready}}
 	if err := s.register(session); err != nil {
 		session.part(err) // what it has taken over
 		return nil, err

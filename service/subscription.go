@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"millrace.dev/engine"
 	millracev1 "millrace.dev/gen/millrace/v1"
 )
 
@@ -23,6 +24,7 @@ type subscription struct {
 	topic   *topic
 	selects selection
 	onlyOwn bool // of another's inbox: what the session's user published
+	joined  bool // without having been asked for
 	pace    pace
 
 	group *group // in the topic; set once
@@ -76,6 +78,8 @@ type feed interface {
 	// subscription live, from the place where the two meet. It returns false to
 	// be called again, with room in the batch.
 	catchUp(ctx context.Context, b *batch) (live bool, err error)
+	// place is where the feed is: whoever resumes from there misses nothing.
+	place() engine.Position
 	// leave ends the subscription's place in the topic.
 	leave()
 	// checkpoints adds where the feed is, as far as it moved there unseen.

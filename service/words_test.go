@@ -12,6 +12,7 @@ import (
 //
 //	ready
 //	subscribed a/5 resumed      position where live messages begin
+//	subscribed already a/7      where the subscription is
 //	a/6 hello                   a message with its offset
 //	a/- typing                  an ephemeral message
 //	gap a 2..5 TRUNCATED        position that was asked for, position that it goes on from
@@ -44,6 +45,9 @@ func sayNotice(notice *millracev1.SubscribeResponse) string {
 	case *millracev1.SubscribeResponse_Ready:
 		return "ready"
 	case *millracev1.SubscribeResponse_Subscribed:
+		if n.Subscribed.GetAlready() {
+			return "subscribed already " + place(n.Subscribed.GetChannel(), n.Subscribed.GetPosition())
+		}
 		words := "subscribed " + place(n.Subscribed.GetChannel(), n.Subscribed.GetHead())
 		if n.Subscribed.GetResumed() {
 			words += " resumed"

@@ -71,7 +71,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	err := s.parse()
 	if err == nil {
-		err = h.service.Server().Call(service.WithCut(r.Context(), cut), millracev1connect.RealtimeServiceSubscribeProcedure, call.From(r, "sse", "json").Info(), stream)
+		ctx := service.WithJoined(service.WithCut(r.Context(), cut), s.joined)
+		err = h.service.Server().Call(ctx, millracev1connect.RealtimeServiceSubscribeProcedure, call.From(r, "sse", "json").Info(), stream)
 	}
 	if err != nil && r.Context().Err() == nil && (attached == nil || attached.out == nil) {
 		s.end(err)
@@ -89,6 +90,7 @@ type stream struct {
 	control *http.ResponseController
 
 	request  *millracev1.SubscribeRequest // nil once received
+	joined   []string                     // of its subscriptions, those that were not asked for
 	resuming bool                         // the browser has been here before
 	envelope bool
 	started  bool // headers are sent
@@ -125,7 +127,8 @@ func (s *stream) parse() error {
 	}
 	names := query["channel"]
 	if len(names) == 0 {
-		names = s.handler.options.Channels
+		s.joined = s.handler.options.Channels
+		names = s.joined
 	}
 	for _, name := range names {
 		request.Subscriptions = append(request.Subscriptions, &millracev1.Subscription{Channel: name, Recent: recent})
@@ -338,8 +341,8 @@ func (s *stream) ready(n *millracev1.Ready) {
 
 func (s *stream) subscribed(n *millracev1.Subscribed) {
 	s.move(n.GetChannel(), n.GetPosition())
-	if !channel.IsPattern(n.GetChannel()) {
-		s.channels = append(s.channels, n.GetChannel())
+	if name := n.GetChannel(); !channel.IsPattern(name) && !s.isChannel(name) {
+		s.channels = append(s.channels, name)
 	}
 	s.event("millrace.subscribed", browser.FromSubscribed(n))
 }

@@ -210,15 +210,10 @@ func (p *plain) subscribe(ctx context.Context, c *plainCommand) error {
 		return err
 	}
 	response, err := p.update(ctx, c, &millracev1.UpdateSubscriptionRequest{Add: []*millracev1.Subscription{add}, Cursor: c.Cursor})
-	switch {
-	case err != nil:
-		return err
-	case len(response.GetErrors()) > 0:
+	if err == nil && len(response.GetErrors()) > 0 {
 		return p.answer(frame("error", c.ID, browser.FromErrorInfo(response.GetErrors()[0]).Spelled(spelling)))
-	case len(response.GetSubscribed()) == 0 && c.ID != nil:
-		return p.answer(frame("subscribed", c.ID, map[string]any{"for": c.Channel, "already": true}))
 	}
-	return nil
+	return err
 }
 
 func (p *plain) unsubscribe(ctx context.Context, c *plainCommand) error {

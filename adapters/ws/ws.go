@@ -84,6 +84,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx := service.WithScope(service.WithCut(r.Context(), c.cut), r.PathValue("scope"))
+	ctx = service.WithJoined(ctx, h.options.Join[r.URL.Path])
 	err := h.service.Server().Call(ctx, millracev1connect.RealtimeServiceSubscribeProcedure, c.peer.Info(), c)
 	switch {
 	case err != nil && c.first != nil && !c.attached.Load():

@@ -288,6 +288,8 @@ type Subscribed struct {
 	Offset  uint64 `json:"offset"`
 	Epoch   string `json:"epoch,omitempty"`
 	Resumed bool   `json:"resumed"`
+	// Already is set where the subscription was there, and is as it was.
+	Already bool `json:"already,omitempty"`
 	// Head is where live messages begin.
 	Head *Position `json:"head,omitempty"`
 }
@@ -295,7 +297,7 @@ type Subscribed struct {
 // FromSubscribed makes the JSON form.
 func FromSubscribed(s *millracev1.Subscribed) Subscribed {
 	return Subscribed{
-		For: s.GetChannel(), Offset: s.GetPosition().GetOffset(), Epoch: s.GetPosition().GetEpoch(), Resumed: s.GetResumed(),
+		For: s.GetChannel(), Offset: s.GetPosition().GetOffset(), Epoch: s.GetPosition().GetEpoch(), Resumed: s.GetResumed(), Already: s.GetAlready(),
 		Head: FromPosition(s.GetHead()),
 	}
 }

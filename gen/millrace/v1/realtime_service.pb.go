@@ -873,8 +873,11 @@ type Subscribed struct {
 	// position given means that a `gap` notice follows at once.
 	Resumed bool `protobuf:"varint,3,opt,name=resumed,proto3" json:"resumed,omitempty"`
 	// The newest message at this moment: those up to here are replay, those after
-	// it are live. For a pattern, the engine's sequence.
-	Head          *Position `protobuf:"bytes,4,opt,name=head,proto3" json:"head,omitempty"`
+	// it are live. For a pattern, the engine's sequence. Absent if `already`.
+	Head *Position `protobuf:"bytes,4,opt,name=head,proto3" json:"head,omitempty"`
+	// Whether the session was subscribed to it, and is as it was: `position` is
+	// where it is now, before what follows.
+	Already       bool `protobuf:"varint,5,opt,name=already,proto3" json:"already,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -935,6 +938,13 @@ func (x *Subscribed) GetHead() *Position {
 		return x.Head
 	}
 	return nil
+}
+
+func (x *Subscribed) GetAlready() bool {
+	if x != nil {
+		return x.Already
+	}
+	return false
 }
 
 // Unsubscribed says that a channel was removed from the session.
@@ -1231,7 +1241,10 @@ type UpdateSubscriptionRequest struct {
 	// Handle of the session, from `ready`. Not needed on the session's own
 	// WebSocket.
 	SessionToken string `protobuf:"bytes,1,opt,name=session_token,json=sessionToken,proto3" json:"session_token,omitempty"`
-	// What to add. Adding a channel that is already there does nothing.
+	// What to add. Adding a channel that is already there changes nothing but is
+	// confirmed on the stream, with `already`. One that the session was given
+	// without asking (the server's `join` setting) is replaced if more is asked
+	// than the channel and its presence: with a position, it begins there.
 	Add []*Subscription `protobuf:"bytes,2,rep,name=add,proto3" json:"add,omitempty"`
 	// Channels and patterns to remove. Removing one that is not there does
 	// nothing.
@@ -3964,13 +3977,14 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\x04user\x18\x03 \x01(\tR\x04user\x12H\n" +
 	"\x12heartbeat_interval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12;\n" +
 	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"expireTime\"\x9e\x01\n" +
+	"expireTime\"\xb8\x01\n" +
 	"\n" +
 	"Subscribed\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x121\n" +
 	"\bposition\x18\x02 \x01(\v2\x15.millrace.v1.PositionR\bposition\x12\x18\n" +
 	"\aresumed\x18\x03 \x01(\bR\aresumed\x12)\n" +
-	"\x04head\x18\x04 \x01(\v2\x15.millrace.v1.PositionR\x04head\"V\n" +
+	"\x04head\x18\x04 \x01(\v2\x15.millrace.v1.PositionR\x04head\x12\x18\n" +
+	"\aalready\x18\x05 \x01(\bR\aalready\"V\n" +
 	"\fUnsubscribed\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12,\n" +
 	"\x05error\x18\x02 \x01(\v2\x16.millrace.v1.ErrorInfoR\x05error\"\xb7\x01\n" +

@@ -130,8 +130,9 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
       frame(frame) {
         if (!counts()) return;
         heartbeat?.heard();
-        if (isDelivery(frame)) events.frame(frame);
-        else notice(frame, attempt);
+        if (isDelivery(frame)) {
+          if (attempt === current || !current) events.frame(frame); // else the link in use has it as well
+        } else notice(frame, attempt);
       },
       alive() {
         if (counts()) heartbeat?.heard();

@@ -73,6 +73,7 @@ export function createSubscription(
   const seen = new Map<string, Position>(); // last message of each channel that matches
   let state: SubscriptionState = 'idle';
   let position: Position | undefined;
+  let since: Position | undefined; // as the server was asked
   let watched = false; // as the server was asked
   let resuming = false; // the link that is being opened asks for it
   let presence: Presence | undefined; // as it should be
@@ -84,12 +85,13 @@ export function createSubscription(
 
   function command(): SubscribeCommand {
     watched = watchers.size > 0;
+    since = position;
     return {
       ...options,
       type: 'subscribe',
       channel: name,
-      ...(position && { since: position, recent: 0 }),
-      ...(position && isPattern && { seen: Object.fromEntries(seen) }),
+      ...(since && { since, recent: 0 }),
+      ...(since && isPattern && { seen: Object.fromEntries(seen) }),
       ...(watched && { presence: true }),
     };
   }
@@ -142,7 +144,7 @@ export function createSubscription(
   function confirmed(notice: Extract<Notice, { type: 'subscribed' }>): void {
     if (state !== 'subscribing') return;
     state = 'subscribed';
-    if (!notice.resumed && !notice.already) position = positionOf(notice) ?? position;
+    if (!notice.resumed) position = positionOf(notice) ?? position;
     if (watched !== watchers.size > 0) dirty();
   }
 
@@ -191,6 +193,7 @@ export function createSubscription(
     deliver(message) {
       const { channel, position: at } = message;
       if (at) {
+        if (since && state === 'subscribing') return false; // of an earlier subscription; the one that resumes has it too
         const last = seen.get(channel) ?? (isPattern ? undefined : position);
         if (last && last.epoch === at.epoch && at.offset <= last.offset) return false;
         seen.set(channel, at);

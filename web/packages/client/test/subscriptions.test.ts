@@ -196,6 +196,32 @@ describe('subscribing', () => {
     });
   });
 
+  it('leaves what an earlier subscription still shows to the one that resumes', async () => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    client.subscribe('chat', (data) => void got.push(data));
+    await settle();
+    confirm(scene.transport.link(), 'chat', 0);
+    scene.transport.link().send(message('chat', 1));
+    await scene.reconnected();
+    const link = scene.transport.link();
+    link.send(message('chat', 3)); // the path has joined it by itself, from now on
+    confirm(link, 'chat', 1, true);
+    link.send(message('chat', 2), message('chat', 3));
+    expect(got).toEqual([1, 2, 3]);
+  });
+
+  it('takes what a path has joined before it asks for it itself', async () => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    client.subscribe('chat', (data) => void got.push(data));
+    await settle();
+    scene.transport.link().send(message('chat', 1), message('chat', 2));
+    confirm(scene.transport.link(), 'chat', 2);
+    scene.transport.link().send(message('chat', 3));
+    expect(got).toEqual([1, 2, 3]);
+  });
+
   it('ends with its loop', async () => {
     const client = await scene.connected();
     const got: unknown[] = [];

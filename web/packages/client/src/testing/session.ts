@@ -123,7 +123,8 @@ export function createSession(house: House, id: string, user: string, events: Li
     ...wish
   }: Extract<Numbered, { type: 'subscribe' }>): void {
     if (subscriptions.has(channel)) {
-      reply(id, { type: 'subscribed', for: channel, already: true });
+      const { at } = house.log(channel).begin({});
+      reply(id, { type: 'subscribed', for: channel, ...at, already: true });
       return;
     }
     subscriptions.set(channel, { presence: watch });

@@ -70,8 +70,7 @@ export function createUplink(
   return {
     ready(hello) {
       session = hello.sessionToken ?? '';
-      // A stream may have joined channels by itself, from now on; what is asked for begins where the client was. What waits comes after.
-      send(...context.subscriptions.flatMap((c) => [{ type: 'unsubscribe', channel: c.channel } as const, c]));
+      send(...context.subscriptions); // what waits comes after
       events.frame({ ...hello, type: 'hello' });
       events.opened();
     },

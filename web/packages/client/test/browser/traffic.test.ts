@@ -26,7 +26,9 @@ declare global {
 
 /** What a slow machine needs to come back is kept. */
 const rules = '[{pattern: ">", history: {messages: 100000, age: 1h}}]';
-const flags = [...secret, '--limits-publish-rate', '10000', '--limits-call-rate', '10000', '--rules', rules];
+/** A path, and the streams, that have the channel without being asked: they begin with what is live. */
+const joined = ['--join', '{/ws/joined: [test.traffic]}', '--sse-channels', 'test.traffic'];
+const flags = [...secret, ...joined, '--limits-publish-rate', '10000', '--limits-call-rate', '10000', '--rules', rules];
 
 let server: Server;
 let stage: Stage;
@@ -49,7 +51,7 @@ afterEach(async () => {
 });
 
 /** Connects, and publishes a number ten times a second until it is stopped. */
-async function begin(transport: 'websocket' | 'sse' | 'connect', seconds = 3600): Promise<void> {
+async function begin(transport: 'websocket' | 'websocket/joined' | 'sse' | 'connect', seconds = 3600): Promise<void> {
   await page.exposeFunction('sign', () => tokenOf('ada', seconds));
   await page.evaluate(
     async ({ url, transport }) => {
@@ -61,7 +63,7 @@ async function begin(transport: 'websocket' | 'sse' | 'connect', seconds = 3600)
             ? m.sse(`${url}/events`)
             : transport === 'connect'
               ? m.connectStream(url)
-              : m.websocket(`${url}/ws`),
+              : m.websocket(`${url}${transport.replace('websocket', '/ws')}`),
         ],
         token: sign,
         reconnect: m.fastBackoff({ max: 300 }),
@@ -115,14 +117,17 @@ async function complete(): Promise<void> {
   expect(newest).toEqual(all.slice(-newest.length));
 }
 
-it.each(['websocket', 'sse'] as const)('connections that are cut again and again (%s)', async (transport) => {
-  await begin(transport);
-  for (let i = 0; i < 3; i++) {
-    network.cut();
-    await passed(10);
-  }
-  await complete();
-});
+it.each(['websocket', 'websocket/joined', 'sse'] as const)(
+  'connections that are cut again and again (%s)',
+  async (transport) => {
+    await begin(transport);
+    for (let i = 0; i < 3; i++) {
+      network.cut();
+      await passed(10);
+    }
+    await complete();
+  },
+);
 
 it('a network that is away', async () => {
   await begin('websocket');
@@ -159,47 +164,50 @@ it.each(['websocket', 'sse'] as const)('tokens that expire every few seconds (%s
   expect(await states()).toEqual(['connected']);
 });
 
-it.each(['websocket', 'sse'] as const)('servers that are replaced one after the other (%s)', async (transport) => {
-  const nats = await startNATS();
-  const shared = [...flags, '--nats-url', nats.url, '--drain-window', '6s'];
-  const [first, second] = [await startServer(...shared), await startServer(...shared)];
-  network.use(first);
-  await begin(transport);
-  const watcher = await stage.page();
-  await watcher.evaluate(
-    ({ url, token }) => {
-      globalThis.client = m.createClient({ transports: [m.websocket(`${url}/ws`)], token });
-      globalThis.present = [];
-      const { presence } = client.channel('test.room');
-      presence.onChange(() => {
-        present.push(presence.getSnapshot().members.map(({ user }) => user));
-      });
-      client.connect();
-    },
-    { url: network.url, token: tokenOf('eve') },
-  );
-  await page.evaluate(() => void client.channel('test.room').presence.enter());
-  await expect.poll(() => watcher.evaluate(() => present.at(-1))).toEqual(['ada']);
+it.each(['websocket/joined', 'sse'] as const)(
+  'servers that are replaced one after the other (%s)',
+  async (transport) => {
+    const nats = await startNATS();
+    const shared = [...flags, '--nats-url', nats.url, '--drain-window', '6s'];
+    const [first, second] = [await startServer(...shared), await startServer(...shared)];
+    network.use(first);
+    await begin(transport);
+    const watcher = await stage.page();
+    await watcher.evaluate(
+      ({ url, token }) => {
+        globalThis.client = m.createClient({ transports: [m.websocket(`${url}/ws`)], token });
+        globalThis.present = [];
+        const { presence } = client.channel('test.room');
+        presence.onChange(() => {
+          present.push(presence.getSnapshot().members.map(({ user }) => user));
+        });
+        client.connect();
+      },
+      { url: network.url, token: tokenOf('eve') },
+    );
+    await page.evaluate(() => void client.channel('test.room').presence.enter());
+    await expect.poll(() => watcher.evaluate(() => present.at(-1))).toEqual(['ada']);
 
-  for (const [going, staying] of [
-    [first, second],
-    [second, first],
-  ] as const) {
-    network.use(staying);
-    await going.stop();
-    await passed(10);
-    await going.start();
-  }
-  await complete();
-  expect(await states()).toEqual(['connected']);
-  await watcher.evaluate(() => client.positions(['test.room'])); // what was said before has come
-  const seen = await watcher.evaluate(() => present.slice(present.findIndex((users) => users.length > 0)));
-  expect(new Set(seen.map(String))).toEqual(new Set(['ada']));
-  await watcher.context().close();
-  await first.kill();
-  await second.kill();
-  await nats.close();
-});
+    for (const [going, staying] of [
+      [first, second],
+      [second, first],
+    ] as const) {
+      network.use(staying);
+      await going.stop();
+      await passed(10);
+      await going.start();
+    }
+    await complete();
+    expect(await states()).toEqual(['connected']);
+    await watcher.evaluate(() => client.positions(['test.room'])); // what was said before has come
+    const seen = await watcher.evaluate(() => present.slice(present.findIndex((users) => users.length > 0)));
+    expect(new Set(seen.map(String))).toEqual(new Set(['ada']));
+    await watcher.context().close();
+    await first.kill();
+    await second.kill();
+    await nats.close();
+  },
+);
 
 it('a server that is killed, and has forgotten: the gap says so, and nothing is doubled', async () => {
   await begin('websocket');
