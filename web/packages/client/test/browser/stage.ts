@@ -134,6 +134,7 @@ export async function createStage(contents: string, options: BuildOptions = {}):
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox'],
+    ignoreDefaultArgs: ['--disable-back-forward-cache'], // a browser of a person has it
   });
   return {
     browser,
