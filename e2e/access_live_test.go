@@ -1,0 +1,145 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"google.golang.org/protobuf/proto"
+
+	"millrace.dev/auth"
+	millracev1 "millrace.dev/gen/millrace/v1"
+	"millrace.dev/gen/millrace/v1/millracev1connect"
+	"millrace.dev/service"
+)
+
+func TestA4ARefreshOnALiveStreamLosesNothing(t *testing.T) {
+	t.Parallel()
+	for _, w := range wires {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			f := besiege(t)
+			s := &scene{T: t, at: f.server, wire: w.wire}
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			opened, err := w.wire.open(ctx, f.server, f.good("ada", auth.Everything), &millracev1.SubscribeRequest{
+				Subscriptions: []*millracev1.Subscription{subscribe("chat.1"), subscribe("chat.2")},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := &client{scene: s, session: opened}
+			t.Cleanup(c.leave)
+			c.seesSubscribed("chat.1")
+			c.seesSubscribed("chat.2")
+			publisher := f.connect()
+			publish := func(channel string, i int) *millracev1.Message {
+				request := &millracev1.PublishRequest{Channel: channel, Data: jsonData(fmt.Sprint(i))}
+				response, err := unary(ctx, publisher, backendKey, request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return published(request, response.(*millracev1.PublishResponse)) //nolint:errcheck // it is what the method returns
+			}
+			var sent []*millracev1.Message
+			for i := range 20 {
+				for j := range 5 {
+					sent = append(sent, publish("chat.1", 5*i+j))
+				}
+				refresh := &millracev1.RefreshTokenRequest{Token: f.good("ada", auth.Everything)}
+				if _, err := c.refresh(ctx, f, refresh); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.sees(sent...)
+			// What the last token does not allow ends, and the rest goes on.
+			one := auth.Grant{Pattern: "chat.1", Actions: auth.Actions}
+			if _, err := c.refresh(ctx, f, &millracev1.RefreshTokenRequest{Token: f.good("ada", one)}); err != nil {
+				t.Fatal(err)
+			}
+			if ended := c.toldOf("unsubscribed").unsubscribed; ended.GetChannel() != "chat.2" || ended.GetError().GetReason() != millracev1.ErrorReason_ERROR_REASON_FORBIDDEN {
+				t.Errorf("unsubscribed {%s}", ended)
+			}
+			publish("chat.2", 1)
+			c.sees(publish("chat.1", 1))
+			_, err = c.refresh(ctx, f, &millracev1.RefreshTokenRequest{Token: f.good("bob", auth.Everything)})
+			checkRefusal(t, err, millracev1.ErrorReason_ERROR_REASON_FORBIDDEN, "token")
+		})
+	}
+}
+
+// refresh gives the session a new token, the wire's own way.
+func (c *client) refresh(ctx context.Context, f *fortress, request *millracev1.RefreshTokenRequest) (proto.Message, error) {
+	if plain, ok := c.session.(*plainSession); ok {
+		return plain.do(ctx, command{"type": "auth", "token": request.GetToken()})
+	}
+	if _, isTyped := c.session.(*typedSession); isTyped {
+		return c.try(request)
+	}
+	// With nothing but the handle of the session and the new token.
+	return unary(ctx, f.connect(), "", withSession(request, sessionTokenOf(c)))
+}
+
+func TestA5RevocationEndsLiveStreamsOnEveryWire(t *testing.T) {
+	t.Parallel()
+	f := besiege(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var open []session
+	for _, w := range wires {
+		s, err := w.wire.open(ctx, f.server, f.good("ada", auth.Everything), &millracev1.SubscribeRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.close)
+		open = append(open, s)
+	}
+	adminCtx, admin := f.admin()
+	response, err := admin.Revoke(adminCtx, &millracev1.RevokeRequest{Target: &millracev1.RevokeRequest_User{User: "ada"}})
+	if err != nil || int(response.GetSessions()) != len(wires) {
+		t.Errorf("%v, %v", response, err)
+	}
+	began := time.Now()
+	for i, s := range open {
+		if e, err := s.next(ctx); infoOf(err).GetReason() != millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED {
+			t.Errorf("%s: %s, %v", wires[i].name, e, err)
+		}
+	}
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("took %v", took)
+	}
+}
+
+// A session token stands for the credentials of its session, and ends with them.
+func TestA5TheHandleOfARevokedSessionIsWorthless(t *testing.T) {
+	t.Parallel()
+	f := besiege(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s, err := rpc{options: []connecthttp.Option{connecthttp.WithGRPC()}}.open(ctx, f.server, f.good("ada", auth.Everything), &millracev1.SubscribeRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close)
+	handle := s.(*rpcSession).sessionToken //nolint:errcheck // it is what the wire opens
+	withHandle := func() context.Context {
+		ctx, info := connect.NewClientContext(ctx)
+		info.RequestHeader().Set(service.HeaderSession, handle)
+		return ctx
+	}
+	client := millracev1connect.NewRealtimeServiceClient(f.connect())
+	if _, err := client.Publish(withHandle(), &millracev1.PublishRequest{Channel: "chat.1"}); err != nil {
+		t.Errorf("while it lives: %v", err)
+	}
+	adminCtx, admin := f.admin()
+	if _, err := admin.Revoke(adminCtx, &millracev1.RevokeRequest{Target: &millracev1.RevokeRequest_User{User: "ada"}}); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = s.next(ctx) // its end
+	if _, err := client.Publish(withHandle(), &millracev1.PublishRequest{Channel: "chat.1"}); err == nil {
+		t.Error("afterwards it is good")
+	}
+}

@@ -1,0 +1,226 @@
+package e2e_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"millrace.dev/auth"
+	millracev1 "millrace.dev/gen/millrace/v1"
+	"millrace.dev/gen/millrace/v1/millracev1connect"
+)
+
+func TestA2BadCredentialsOpenNothingOnAnyWire(t *testing.T) {
+	t.Parallel()
+	f := besiege(t)
+	bad, good := f.bad(), f.good("ada", auth.Everything)
+	for _, w := range wires {
+		for _, as := range []string{"token", "cookie", "ticket"} {
+			t.Run(w.name+"/"+as, func(t *testing.T) {
+				t.Parallel()
+				for name, text := range bad {
+					if err := opens(t, w.wire, f.with(as, text)); infoOf(err).GetReason() != millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED {
+						t.Errorf("credentials %s: %v", name, err)
+					}
+				}
+				text := good
+				if as == "ticket" {
+					text = f.ticket(good, &millracev1.CreateTicketRequest{})
+				}
+				if err := opens(t, w.wire, f.with(as, text)); err != nil {
+					t.Errorf("good credentials: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// opens tries to open a session, and says why that is refused.
+func opens(t *testing.T, w wire, at *server) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s, err := w.open(ctx, at, "", &millracev1.SubscribeRequest{})
+	if err == nil {
+		s.close()
+	}
+	return err
+}
+
+func TestA3ATicketOpensEachWireOnce(t *testing.T) {
+	t.Parallel()
+	f := besiege(t)
+	for _, w := range wires {
+		at := f.with("ticket", f.ticket(f.good("ada", auth.Everything), &millracev1.CreateTicketRequest{}))
+		if err := opens(t, w.wire, at); err != nil {
+			t.Errorf("%s: %v", w.name, err)
+		}
+		if err := opens(t, w.wire, at); infoOf(err).GetReason() != millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED {
+			t.Errorf("%s, with a ticket that was used: %v", w.name, err)
+		}
+	}
+}
+
+func TestA2BadCertificatesOpenNothingOnAnyWire(t *testing.T) {
+	t.Parallel()
+	f := besiege(t)
+	authority, stranger := newAuthority(t), newAuthority(t)
+	for _, w := range wires {
+		for name, certificate := range map[string]*tls.Certificate{
+			"of a stranger's authority": stranger.certify("ada", time.Hour),
+			"that has expired":          authority.certify("ada", -time.Minute),
+			"without a name":            authority.certify("", time.Hour),
+			"that is none":              nil,
+		} {
+			if err := opens(t, w.wire, f.secure(authority, certificate)); err == nil {
+				t.Errorf("%s opens with a certificate %s", w.name, name)
+			}
+		}
+		if err := opens(t, w.wire, f.secure(authority, authority.certify("ada", time.Hour))); err != nil {
+			t.Errorf("%s: %v", w.name, err)
+		}
+	}
+}
+
+func TestA2BadCredentialsCallNothingOnAnyWire(t *testing.T) {
+	t.Parallel()
+	f := besiege(t)
+	requests := []proto.Message{
+		&millracev1.PublishRequest{Channel: "chat.1", Data: jsonData(`1`)},
+		&millracev1.HistoryRequest{Channel: "chat.1"},
+		&millracev1.PresenceRequest{Channel: "chat.1"},
+		&millracev1.GetPositionsRequest{Channels: []string{"chat.1"}},
+		&millracev1.GetServerInfoRequest{},
+		&millracev1.CreateTicketRequest{},
+	}
+	for name, token := range f.bad() {
+		for _, w := range wires {
+			for _, request := range requests {
+				if err := callWithout(t, f.server, w.wire, token, request); infoOf(err).GetReason() != millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED {
+					t.Errorf("%s on %s with credentials %s: %v", request.ProtoReflect().Descriptor().Name(), w.name, name, err)
+				}
+			}
+		}
+	}
+}
+
+// callWithout makes a call without a session, where the wire has such.
+func callWithout(t *testing.T, at *server, w wire, token string, request proto.Message) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	switch w := w.(type) {
+	case rpc:
+		_, err := unary(ctx, w.client(at), token, request)
+		return err
+	case eventStream:
+		s := &streamSession{at: at, wire: w, token: token}
+		_, err := s.call(ctx, request)
+		return err
+	}
+	return &refusal{info: &millracev1.ErrorInfo{Reason: millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED}} // calls need a socket, which is not opened
+}
+
+// credential is a way to say who calls.
+type credential struct {
+	name string
+	// allows is all that it allows, where one action is granted.
+	allows func(granted auth.Action) []auth.Grant
+	// at is the server, as somebody reaches it who has these grants by it.
+	at func(grants []auth.Grant) *server
+}
+
+// one grants an action in the channels of a user; the other grant is what a
+// stream needs to exist.
+func one(granted auth.Action) []auth.Grant {
+	return []auth.Grant{{Pattern: mayChannels(granted) + ".{user}.*", Actions: []auth.Action{granted}}, {Pattern: "none.of.these", Actions: auth.Actions}}
+}
+
+func mayChannels(granted auth.Action) string { return "may-" + string(granted) }
+
+func all(auth.Action) []auth.Grant { return []auth.Grant{auth.Everything} }
+
+// credentials are all there are, each of ada.
+func (f *fortress) credentials() []credential {
+	authority := newAuthority(f.T)
+	certified := f.secure(authority, authority.certify("ada", time.Hour))
+	return []credential{
+		{"token", one, func(grants []auth.Grant) *server { return f.with("token", f.good("ada", grants...)) }},
+		{"cookie", one, func(grants []auth.Grant) *server { return f.with("cookie", f.good("ada", grants...)) }},
+		{"ticket", one, func(grants []auth.Grant) *server { return f.withTickets(f.good("ada", grants...)) }},
+		{"certificate", func(auth.Action) []auth.Grant { return f.keys.Certificates }, func([]auth.Grant) *server { return certified }},
+		{"API key", all, func([]auth.Grant) *server { return f.with("token", backendKey) }},
+	}
+}
+
+// The table of who may do what: each wire decides as the grants say, whatever
+// brings them.
+func TestA2NoWireIsLaxerThanAnother(t *testing.T) {
+	t.Parallel()
+	f := besiege(t)
+	for _, c := range f.credentials() {
+		for _, w := range wires {
+			for _, granted := range auth.Actions {
+				t.Run(c.name+"/"+w.name+"/"+string(granted), func(t *testing.T) {
+					t.Parallel()
+					grants := c.allows(granted)
+					checkDecisions(t, w.wire, c.at(grants), auth.Identity{User: "ada", Grants: grants}, mayChannels(granted))
+				})
+			}
+		}
+	}
+}
+
+// checkDecisions tries every action in channels of a kind, in a session that is
+// opened with the credentials of an identity.
+func checkDecisions(t *testing.T, w wire, at *server, id auth.Identity, kind string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	opened, err := w.open(ctx, at, "", &millracev1.SubscribeRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &client{scene: &scene{T: t, at: at, wire: w}, session: opened}
+	t.Cleanup(c.leave)
+	for _, name := range []string{kind + ".ada.1", kind + ".ada.*", kind + ".bob.1", kind + ".*.1", kind + ".ada.1.2", "other", "others.>"} {
+		for action, request := range attempts(name) {
+			_, err := c.try(request)
+			checkDecision(t, err, id.May(action, name), strings.ContainsAny(name, "*>"), fmt.Sprintf("%s %s", action, name))
+		}
+		got, err := c.try(&millracev1.UpdateSubscriptionRequest{Add: []*millracev1.Subscription{subscribe(name)}})
+		if response, ok := got.(*millracev1.UpdateSubscriptionResponse); ok && len(response.GetErrors()) > 0 {
+			err = &refusal{info: response.GetErrors()[0]}
+		}
+		checkDecision(t, err, id.May(auth.Subscribe, name), false, "subscribe "+name)
+	}
+	_, err = millracev1connect.NewAdminServiceClient(at.connect()).ListSessions(ctx, &millracev1.ListSessionsRequest{})
+	checkDecision(t, asRefusal(err), id.May(auth.Inspect, ">"), false, "administer")
+}
+
+// attempts are the calls that need one action each.
+func attempts(name string) map[auth.Action]proto.Message {
+	return map[auth.Action]proto.Message{
+		auth.Publish:  &millracev1.PublishRequest{Channel: name, Data: jsonData(`1`)},
+		auth.History:  &millracev1.HistoryRequest{Channel: name},
+		auth.Watch:    &millracev1.PresenceRequest{Channel: name},
+		auth.Presence: &millracev1.EnterPresenceRequest{Channel: name},
+	}
+}
+
+func checkDecision(t *testing.T, err error, may, isPattern bool, what string) {
+	t.Helper()
+	reason := infoOf(err).GetReason()
+	switch {
+	case isPattern && err != nil && (reason == millracev1.ErrorReason_ERROR_REASON_INVALID_CHANNEL || reason == millracev1.ErrorReason_ERROR_REASON_FORBIDDEN):
+	case may && err != nil:
+		t.Errorf("%s: %v, want that it is allowed", what, err)
+	case !may && reason != millracev1.ErrorReason_ERROR_REASON_FORBIDDEN:
+		t.Errorf("%s: %v, want that it is forbidden", what, err)
+	}
+}
