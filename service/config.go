@@ -92,7 +92,7 @@ type Limits struct {
 	// in a second; at once, those of two seconds. Who has no name is counted by
 	// address; administrators are not. Default 100 and 200.
 	PublishRate, CallRate int
-	BatchMessages         int // messages of one PublishBatch. Default 1,000
+	BatchMessages         int // messages of one PublishBatch, commands of one POST of the plain WebSocket wire. Default 1,000
 	PendingBytes          int // undelivered bytes of one session. Default 1 MiB
 	ReplayMessages        int // messages replayed to one subscription. Default 1,000,000
 	// PatternChannels is how many channels a cursor names for one pattern before

@@ -48,6 +48,12 @@ func TooLarge(field string, has, limit int) error {
 	return over(millracev1.ErrorReason_ERROR_REASON_TOO_LARGE, field, has, limit, "bytes")
 }
 
+// TooMany makes the error of a request that has more of something than the limit
+// in force.
+func TooMany(field string, has, limit int, unit string) error {
+	return over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, field, has, limit, unit)
+}
+
 // TimedOut makes the error of a client that took longer than a setting allows.
 func TimedOut(setting string, limit time.Duration) error {
 	return refuse(millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED, setting, "%s: nothing came in %s", setting, limit)

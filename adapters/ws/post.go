@@ -57,5 +57,8 @@ func (h *handler) commands(w http.ResponseWriter, r *http.Request) ([]json.RawMe
 	if err := json.Unmarshal(body, &commands); err != nil {
 		return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_JSON, "body", "body: must be a JSON array of commands")
 	}
+	if most := h.service.Limits().BatchMessages; len(commands) > most {
+		return nil, service.TooMany("body", len(commands), most, "commands")
+	}
 	return commands, nil
 }

@@ -86,3 +86,14 @@ func TestWhatIsNoListOfCommandsIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestMoreCommandsThanABatchHasAreRefusedTogether(t *testing.T) {
+	t.Parallel()
+	many := `[` + strings.Repeat(`{"type":"ping"},`, 1000) + `{"type":"ping"}]`
+	if status, answer := post(t, many, nil); status != http.StatusBadRequest || !strings.Contains(answer, `"reason":"TOO_MANY"`) || !strings.Contains(answer, `"limit":1000`) {
+		t.Errorf("1,001 commands: %d, %.200s", status, answer)
+	}
+	if status, answer := post(t, strings.Replace(many, `{"type":"ping"},`, "", 1), nil); status != http.StatusOK {
+		t.Errorf("1,000 commands: %d, %.200s", status, answer)
+	}
+}

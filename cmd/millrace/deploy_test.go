@@ -92,10 +92,8 @@ func TestTheProgramNeedsNothingBesideItself(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program")
 	}
-	dockerfile := deployed(t, "Dockerfile", nil)
-	build := regexp.MustCompile(`(CGO_ENABLED=0) (go build .*) -o /millrace (\S+) `).FindStringSubmatch(dockerfile)
-	if build == nil || !strings.Contains(dockerfile, "\nUSER 65532:65532\n") {
-		t.Fatal("the Dockerfile builds no static program, or not for nobody")
+	if dockerfile := deployed(t, "Dockerfile", nil); !strings.Contains(dockerfile, "\nUSER 65532:65532\n") {
+		t.Fatal("the image is not for nobody")
 	}
 	root, err := os.MkdirTemp("", "millrace-image") //nolint:usetesting // nobody else may enter one of the test's
 	if err != nil {
@@ -106,11 +104,7 @@ func TestTheProgramNeedsNothingBesideItself(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	command := exec.CommandContext(t.Context(), "sh", "-c", build[2]+" -o "+filepath.Join(root, "millrace")+" "+build[3]) //nolint:gosec // of our Dockerfile
-	command.Dir, command.Env = "../..", append(os.Environ(), build[1])
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	buildAsShipped(t, filepath.Join(root, "millrace"))
 	checkStatic(t, filepath.Join(root, "millrace"))
 	if os.Geteuid() != 0 {
 		t.Skip("only root can change the root directory")
@@ -133,6 +127,20 @@ func TestTheProgramNeedsNothingBesideItself(t *testing.T) {
 	url := regexp.MustCompile(`listening on (\S+)`).FindStringSubmatch(out.String())[1]
 	if _, status := do(t, &http.Transport{}, newRequest(t, url+"/readyz")); status != http.StatusOK {
 		t.Errorf("not ready: status %d: %s", status, out)
+	}
+}
+
+// buildAsShipped builds the program as the Dockerfile does.
+func buildAsShipped(t *testing.T, program string) {
+	t.Helper()
+	build := regexp.MustCompile(`(CGO_ENABLED=0) (go build .*) -o /millrace (\S+) `).FindStringSubmatch(deployed(t, "Dockerfile", nil))
+	if build == nil {
+		t.Fatal("the Dockerfile builds no static program")
+	}
+	command := exec.CommandContext(t.Context(), "sh", "-c", build[2]+" -o "+program+" "+build[3]) //nolint:gosec // of our Dockerfile
+	command.Dir, command.Env = "../..", append(os.Environ(), build[1])
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 }
 

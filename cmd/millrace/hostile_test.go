@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -13,13 +12,11 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
 	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/hpack"
 
 	millracev1 "millrace.dev/gen/millrace/v1"
 )
@@ -47,22 +44,25 @@ func isClosed(t *testing.T, conn net.Conn) bool {
 
 const webSocketHead = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
+// unfinished is the beginning of each handshake there is.
+var unfinished = map[string]string{
+	"nothing at all":                 "",
+	"half a request":                 "GET /events?channel=a HTTP/1.1\r\nHost: 127.0.0.1\r\nX-",
+	"half a WebSocket's handshake":   "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\n" + webSocketHead,
+	"half a body":                    "POST /publish/a HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{",
+	"half the preface of HTTP/2":     http2.ClientPreface[:10],
+	"a preface of HTTP/2, no more":   http2.ClientPreface,
+	"a WebSocket without its frame":  "GET /ws?auth=frame HTTP/1.1\r\nHost: 127.0.0.1\r\n" + webSocketHead + "\r\n",
+	"a WebSocket with half a frame":  "GET /ws?auth=frame HTTP/1.1\r\nHost: 127.0.0.1\r\n" + webSocketHead + "\r\n\x81\xfe\x10\x00",
+	"a request of the Connect proto": "POST /millrace.v1.RealtimeService/Publish HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{",
+}
+
 // Whoever begins something and does not go on is cut after limits.handshake, on
 // each handshake there is.
 func TestWhoDoesNotFinishAHandshakeIsCut(t *testing.T) {
 	t.Parallel()
 	_, url := serve(t, "--limits-handshake", "300ms", "--limits-heartbeat", "300ms")
-	for name, begins := range map[string]string{
-		"nothing at all":                 "",
-		"half a request":                 "GET /events?channel=a HTTP/1.1\r\nHost: 127.0.0.1\r\nX-",
-		"half a WebSocket's handshake":   "GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\n" + webSocketHead,
-		"half a body":                    "POST /publish/a HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{",
-		"half the preface of HTTP/2":     http2.ClientPreface[:10],
-		"a preface of HTTP/2, no more":   http2.ClientPreface,
-		"a WebSocket without its frame":  "GET /ws?auth=frame HTTP/1.1\r\nHost: 127.0.0.1\r\n" + webSocketHead + "\r\n",
-		"a WebSocket with half a frame":  "GET /ws?auth=frame HTTP/1.1\r\nHost: 127.0.0.1\r\n" + webSocketHead + "\r\n\x81\xfe\x10\x00",
-		"a request of the Connect proto": "POST /millrace.v1.RealtimeService/Publish HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{",
-	} {
+	for name, begins := range unfinished {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			conn := dial(t, url)
@@ -81,19 +81,9 @@ func TestWhoDoesNotFinishAHandshakeIsCut(t *testing.T) {
 func TestADecompressionBombIsRefused(t *testing.T) {
 	t.Parallel()
 	_, url := serve(t)
-	var bomb bytes.Buffer
-	packer := gzip.NewWriter(&bomb)
-	zeros := make([]byte, 1<<20)
-	for range 256 {
-		if _, err := packer.Write(zeros); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := packer.Close(); err != nil {
-		t.Fatal(err)
-	}
+	bomb := gzipOfNothing(256 << 20)
 	for _, contentType := range []string{"application/json", "application/proto"} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/millrace.v1.RealtimeService/Publish", bytes.NewReader(bomb.Bytes()))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/millrace.v1.RealtimeService/Publish", bytes.NewReader(bomb))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,84 +135,6 @@ func TestLineBreaksBreakOutOfNothing(t *testing.T) {
 	}
 	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, " 400 ") {
 		t.Errorf("a bare line break in a header: %q, %v", line, err)
-	}
-}
-
-// frames is a connection of HTTP/2 whose client keeps no rules.
-func frames(t *testing.T, url string) (*http2.Framer, net.Conn) {
-	t.Helper()
-	conn := dial(t, url)
-	framer := http2.NewFramer(conn, conn)
-	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
-		t.Fatal(err)
-	}
-	if err := framer.WriteSettings(); err != nil {
-		t.Fatal(err)
-	}
-	return framer, conn
-}
-
-func requestHead(path string, more ...hpack.HeaderField) []byte {
-	var b bytes.Buffer
-	encoder := hpack.NewEncoder(&b)
-	for _, f := range append([]hpack.HeaderField{
-		{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "127.0.0.1"}, {Name: ":path", Value: path},
-	}, more...) {
-		_ = encoder.WriteField(f) // a buffer takes everything
-	}
-	return b.Bytes()
-}
-
-// While clients of HTTP/2 open and reset streams as fast as they can, and send
-// heads without an end, others are served.
-func TestAbusersOfHTTP2HoldNobodyUp(t *testing.T) {
-	t.Parallel()
-	_, url := serve(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	var abuse sync.WaitGroup
-	defer abuse.Wait()
-	defer cancel()
-	attack := func(act func(*http2.Framer, uint32) error) {
-		framer, conn := frames(t, url)
-		abuse.Go(func() { _, _ = io.Copy(io.Discard, conn) })
-		abuse.Go(func() {
-			defer conn.Close()
-			for id := uint32(1); ctx.Err() == nil; id += 2 {
-				if act(framer, id) != nil {
-					return // it was thrown out
-				}
-			}
-		})
-	}
-	head := requestHead("/events?channel=a")
-	attack(func(f *http2.Framer, id uint32) error { // rapid reset
-		err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: head, EndStream: true, EndHeaders: true})
-		return errors.Join(err, f.WriteRSTStream(id, http2.ErrCodeCancel))
-	})
-	attack(func(f *http2.Framer, id uint32) error { // a head that never ends
-		if id == 1 {
-			return f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: head})
-		}
-		return f.WriteContinuation(1, false, requestHead("/")[:0:0])
-	})
-	large := requestHead("/", hpack.HeaderField{Name: "x-large", Value: strings.Repeat("x", 1<<20)})
-	attack(func(f *http2.Framer, id uint32) error { // a head that is too large
-		if err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: large[:16000]}); err != nil {
-			return err
-		}
-		for rest := large[16000:]; len(rest) > 0; rest = rest[min(len(rest), 16000):] {
-			if err := f.WriteContinuation(id, len(rest) <= 16000, rest[:min(len(rest), 16000)]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	reader := subscribe(t, url, "a", "--count", "20")
-	for i := range 20 {
-		mustCall(t, "", "publish", "a", fmt.Sprint(i), "--server", url)
-	}
-	if code := reader.wait(t); code != exitOK || strings.Contains(reader.stderr.String(), "has ended") {
-		t.Errorf("exit code %d: %s", code, reader.stderr)
 	}
 }
 

@@ -60,7 +60,7 @@ var settings = []setting{
 	{"limits.publish_rate", "most `messages` that one user publishes in a second", func(c *config) any { return &c.Limits.PublishRate }},
 	{"limits.call_rate", "most `calls` and commands of one user in a second", func(c *config) any { return &c.Limits.CallRate }},
 	{"limits.header_bytes", "most `bytes` of a request's header", func(c *config) any { return &c.Limits.HeaderBytes }},
-	{"limits.batch_messages", "most `messages` of one batch", func(c *config) any { return &c.Limits.BatchMessages }},
+	{"limits.batch_messages", "most `messages` of one batch, and commands of one request", func(c *config) any { return &c.Limits.BatchMessages }},
 	{"limits.pending_bytes", "most undelivered `bytes` of one session", func(c *config) any { return &c.Limits.PendingBytes }},
 	{"limits.replay_messages", "most `messages` replayed to one subscription", func(c *config) any { return &c.Limits.ReplayMessages }},
 	{"limits.pattern_channels", "`channels` that a cursor names for one pattern before the pattern moves past them", func(c *config) any { return &c.Limits.PatternChannels }},
