@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,7 +58,7 @@ func (f *files) force() error {
 
 // forceNew forces what was written since the last time.
 func (f *files) forceNew() error {
-	for name, d := range f.known {
+	for name, d := range maps.Clone(f.known) { // not those that are found meanwhile, which are forced then
 		about, err := os.Stat(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
