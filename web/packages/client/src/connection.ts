@@ -109,15 +109,17 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
     if (!current) move('connect', { transport: transport.name, retryAt: 0 });
     clearTimeout(timer);
     timer = setTimeout(() => ended(attempt, lost('too slow')), connectTimeout);
+    let reason = 'TOKEN_FAILED';
     try {
       const bearing = await bearer(refresh);
       if (attempt !== coming) return;
+      reason = 'CONNECTION_LOST'; // there is no such class here, or the address is none
       attempt.link = transport.open(
         { token: bearing, session, subscriptions: events.subscriptions() },
         eventsOf(attempt),
       );
     } catch (cause) {
-      ended(attempt, new RealtimeError({ reason: 'TOKEN_FAILED' }, cause));
+      ended(attempt, new RealtimeError({ reason, message: String(cause) }, cause));
     }
   }
 

@@ -89,6 +89,41 @@ describe('connecting', () => {
     expect(client.getSnapshot().state).toBe('error');
   });
 
+  it('says whether there was no token or no way, and tries again', async () => {
+    const token = vi.fn(() => 'good');
+    token.mockImplementationOnce(() => {
+      throw new Error('signed out');
+    });
+    const open = vi.spyOn(scene.transport, 'open').mockImplementationOnce(() => {
+      throw new ReferenceError('WebSocket is not defined');
+    });
+    const client = createClient({ transports: [scene.transport], token, reconnect: () => 1000 });
+    client.connect();
+    await settle();
+    const { error, state } = client.getSnapshot();
+    expect([state, error?.reason, error?.message]).toEqual(['reconnecting', 'TOKEN_FAILED', 'Error: signed out']);
+    expect(open).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1000);
+    const cause = expect.any(ReferenceError);
+    expect(client.getSnapshot().error).toMatchObject({ reason: 'CONNECTION_LOST', cause });
+    expect(client.getSnapshot().error?.message).toContain('WebSocket is not defined');
+    await vi.advanceTimersByTimeAsync(1000);
+    scene.transport.link().open();
+    expect(client.getSnapshot()).toMatchObject({ state: 'connected', error: undefined });
+  });
+
+  it('falls back at once from a transport that cannot be made', async () => {
+    vi.spyOn(scene.transport, 'open').mockImplementation(() => {
+      throw new ReferenceError('WebSocket is not defined');
+    });
+    const second = fakeTransport('second');
+    const client = createClient({ transports: [scene.transport, second] });
+    client.connect();
+    await settle();
+    second.link().open();
+    expect(client.getSnapshot()).toMatchObject({ state: 'connected', transport: 'second' });
+  });
+
   it('falls back to the next transport at once, and keeps what worked', async () => {
     const second = fakeTransport('second');
     const client = createClient({ transports: [scene.transport, second] });
