@@ -25,6 +25,12 @@ describe('connection', () => {
       expect(await pulse(page, field), `${field} after ${fault}`).toBe(0);
   }
 
+  it('whatever is broken, nothing is missed or doubled', async () => {
+    const { page } = await stage.open('connection');
+    await expect.poll(() => pulse(page, 'received')).toBeGreaterThan(0);
+    for (const fault of ['cut', 'revoke', 'freeze', 'restart']) await survive(page, fault);
+  });
+
   it('every transport survives a cut', async () => {
     const { page, user } = await stage.open('connection');
     const mine = await stage.demo.as(user);
