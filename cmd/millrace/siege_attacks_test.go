@@ -131,7 +131,7 @@ func postsMuch() abuse {
 
 // bodyBomb sends bodies that are small on the wire.
 func bodyBomb() abuse {
-	body := gzipOfNothing(256 << 20)
+	body := gzipOfNothing(16 << 20)
 	return repeats(fmt.Sprintf("POST /millrace.v1.RealtimeService/Publish HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/proto\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 }
 
