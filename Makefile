@@ -132,8 +132,8 @@ crowd: fleet ## Kill, freeze and restart a node of a cluster that has CROWD (60)
 	$(BIN)/chaos --crowd $(CROWD)
 
 .PHONY: chaos-once
-chaos-once: fleet ## Break a cluster for 10 s
-	$(BIN)/chaos --for 10s --seed $(CHAOSSEED) --channels 4
+chaos-once: fleet ## Break the processes of a cluster for 10 s
+	$(BIN)/chaos --for 10s --seed $(CHAOSSEED) --channels 4 --processes
 
 .PHONY: fleet
 fleet: build

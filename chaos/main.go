@@ -34,6 +34,7 @@ func main() {
 	flag.IntVar(&o.members, "members", 40, "sessions that are present")
 	flag.DurationVar(&o.every, "every", 25*time.Millisecond, "how often each channel is published to")
 	flag.StringVar(&o.only, "only", "", "let only faults happen whose name has this text")
+	flag.BoolVar(&o.processes, "processes", false, "let only faults of processes happen: no network and no disk is made for them")
 	flag.IntVar(&o.crowd, "crowd", 0, "instead: have so many members on one node, and kill, freeze and restart it")
 	flag.BoolVar(&o.costs, "costs", false, "instead: measure the processor time of deliveries and publishes with 1, 2 and 4 nodes")
 	flag.BoolVar(&o.clocks, "clocks", false, "the programs are built for clocks that jump (see chaos/clock)")
@@ -56,13 +57,14 @@ type options struct {
 	channels, members int
 	crowd             int
 	costs, clocks     bool
+	processes         bool
 }
 
 // isTrial reports whether faults are to happen.
 func (o options) isTrial() bool { return o.long > 0 && o.crowd == 0 && !o.costs }
 
 func run(ctx context.Context, o options) (err error) {
-	if o.isTrial() {
+	if o.isTrial() && !o.processes {
 		if ran, err := enterWorld(ctx); ran {
 			return err
 		}

@@ -64,6 +64,7 @@ func onJoined(t *testing.T, play func(*testing.T, *server, *joiner)) {
 
 func TestD10WhatTheServerJoinsMakesWayForWhatIsAskedFor(t *testing.T) {
 	onJoined(t, func(t *testing.T, at *server, c *joiner) {
+		t.Helper()
 		postTo(t, at, c.channel, "", "1")
 		postTo(t, at, c.channel, "", "2")
 		c.takes("1")

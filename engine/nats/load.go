@@ -48,16 +48,26 @@ func (e *nats) replica(ctx context.Context, channel string) (*replica, error) {
 
 // load reads a replica from the stream. Nodes ask again where answers do not fit
 // together: the leader may be changing, or another replica of the stream behind.
+// Where an answer does not come, what was read before it stays: a long channel is
+// read from a slow server as well, for as long as there is more of it each time.
 func (e *nats) load(s *shard, channel string, r *replica) {
+	fresh := e.emptyReplica()
 	deadline := time.Now().Add(e.options.AppendTimeout)
 	for wait := minBackoff; ; wait = min(2*wait, maxBackoff) {
-		err := e.tryLoad(s, channel, r)
+		before := fresh.at
+		err := e.tryLoad(s, channel, r, fresh)
 		if err == nil {
 			return
+		}
+		if fresh.at > before && errors.Is(err, errNoAnswer) {
+			deadline, wait = time.Now().Add(e.options.AppendTimeout), minBackoff
 		}
 		if time.Now().After(deadline) || e.isClosed() || errors.Is(err, errCorrupt) {
 			e.abandon(s, channel, r, err)
 			return
+		}
+		if !errors.Is(err, errNoAnswer) {
+			fresh = e.emptyReplica()
 		}
 		select {
 		case <-time.After(wait):
@@ -66,7 +76,16 @@ func (e *nats) load(s *shard, channel string, r *replica) {
 	}
 }
 
-var errCorrupt = errors.New("a record cannot be read")
+var (
+	errCorrupt  = errors.New("a record cannot be read")
+	errNoAnswer = errors.New("the stream did not answer")
+)
+
+func (e *nats) emptyReplica() *replica {
+	r := newReplica()
+	r.resetEmpty(e.epochs(), e.epochNow(), e.limits)
+	return r
+}
 
 // abandon gives up a replica.
 func (e *nats) abandon(s *shard, channel string, r *replica, err error) {
@@ -82,11 +101,12 @@ func (e *nats) abandon(s *shard, channel string, r *replica, err error) {
 	close(r.ready)
 }
 
-func (e *nats) tryLoad(s *shard, channel string, r *replica) error {
+// tryLoad reads on from where fresh is.
+func (e *nats) tryLoad(s *shard, channel string, r, fresh *replica) error {
 	subject := e.subject(channel)
 	last, err := e.stream.get(e.alive, getRequest{LastOf: subject})
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
 	var head uint64
 	if last != nil {
@@ -98,8 +118,9 @@ func (e *nats) tryLoad(s *shard, channel string, r *replica) error {
 	if known.sequence > head && e.now().Sub(known.time) < e.options.StateTTL {
 		return unavailable("read the channel", fmt.Errorf("the leader knows of record %d, and %d was delivered", head, known.sequence))
 	}
-	fresh := newReplica()
-	fresh.resetEmpty(e.epochs(), e.epochNow(), e.limits)
+	if head < fresh.at {
+		return unavailable("read the channel", fmt.Errorf("the leader knows of record %d, and %d was read", head, fresh.at))
+	}
 	if head > 0 {
 		if err := e.readChannel(subject, fresh, head); err != nil {
 			return err
@@ -133,16 +154,17 @@ func (e *nats) finish(s *shard, channel string, r, fresh *replica) error {
 	return nil
 }
 
-// readChannel applies the records of a channel up to the head. Any replica of the
-// stream may answer: what it leaves out is had from the leader.
+// readChannel applies the records of a channel from where the replica is up to the
+// head. Any replica of the stream may answer: what it leaves out is had from the
+// leader.
 func (e *nats) readChannel(subject string, r *replica, head uint64) error {
-	from := uint64(1)
+	from := r.at + 1
 	for more := true; more && r.at < head; {
 		var batch []*stored
 		var err error
 		batch, more, err = e.stream.read(e.alive, subject, from)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errNoAnswer, err)
 		}
 		for _, one := range batch {
 			if err := e.applyStored(subject, r, one); err != nil {
@@ -182,7 +204,7 @@ func (e *nats) fill(subject string, r *replica, to uint64) error {
 	for r.at < to {
 		one, err := e.stream.get(e.alive, getRequest{Sequence: r.at + 1, NextOf: subject})
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errNoAnswer, err)
 		}
 		if one == nil || one.sequence > to {
 			return nil

@@ -61,8 +61,74 @@ func TestAServerThatTakesNothingHoldsUpNobody(t *testing.T) {
 	}
 }
 
+// A channel that is too long to be read in one go is read in several: over
+// connections of which none lasts for all of it, and whoever waits tries again.
+func TestALongChannelIsReadOnWhereItWas(t *testing.T) {
+	const (
+		records = 3 * readBatch
+		size    = 1 << 10
+		lasts   = 2 * readBatch * size // less than all records, and more than one batch
+	)
+	server, prefix := natstest.Start(t), newPrefix()
+	m := func() *engine.Message {
+		return &engine.Message{Channel: "c", Time: time.Now(), Payload: engine.Payload{Kind: engine.Binary, Data: make([]byte, size)}}
+	}
+	keep := engine.AppendOptions{Retention: engine.Retention{Messages: records, Age: time.Hour}}
+	writer, err := Open(Options{URL: server, Prefix: prefix})(t.Context(), func(*engine.Message) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range records {
+		if _, err := writer.Append(t.Context(), m(), keep); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e, err := Open(Options{URL: shortLived(t, server, lasts), Prefix: prefix, AppendTimeout: time.Second})(t.Context(), func(*engine.Message) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for end := time.Now().Add(2 * time.Minute); ; {
+		at, err := e.Append(t.Context(), m(), keep)
+		if err == nil {
+			if at.Position.Offset != records+1 {
+				t.Errorf("appended at %d, want %d", at.Position.Offset, records+1)
+			}
+			return
+		}
+		if !errors.Is(err, engine.ErrUnavailable) || time.Now().After(end) {
+			t.Fatalf("append: %v", err)
+		}
+	}
+}
+
+// shortLived passes connections on to a server, and cuts each when the server has
+// sent so many bytes.
+func shortLived(t *testing.T, server string, lasts int64) (at string) {
+	t.Helper()
+	return passOn(t, server, func(near, far net.Conn) {
+		go func() { _, _ = io.Copy(far, near) }()
+		_, _ = io.CopyN(near, far, lasts)
+		_ = near.Close()
+		_ = far.Close()
+	})
+}
+
 // relay passes connections on to a server until it is silent: then it takes nothing.
 func relay(t *testing.T, server string) (silent *atomic.Bool, at string) {
+	t.Helper()
+	silent = &atomic.Bool{}
+	return silent, passOn(t, server, func(near, far net.Conn) {
+		go func() { _, _ = io.Copy(near, far) }()
+		_, _ = io.Copy(far, unlessSilent{near, silent, t.Context().Done()})
+	})
+}
+
+// passOn lets a function pass each connection on to a server.
+func passOn(t *testing.T, server string, pass func(near, far net.Conn)) (at string) {
 	t.Helper()
 	u, err := url.Parse(server)
 	if err != nil {
@@ -73,7 +139,6 @@ func relay(t *testing.T, server string) (silent *atomic.Bool, at string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = listener.Close() })
-	silent = &atomic.Bool{}
 	go func() {
 		for {
 			near, err := listener.Accept()
@@ -86,11 +151,10 @@ func relay(t *testing.T, server string) (silent *atomic.Bool, at string) {
 				return
 			}
 			t.Cleanup(func() { _ = far.Close() })
-			go func() { _, _ = io.Copy(near, far) }()
-			go func() { _, _ = io.Copy(far, unlessSilent{near, silent, t.Context().Done()}) }()
+			go pass(near, far)
 		}
 	}()
-	return silent, "nats://" + listener.Addr().String()
+	return "nats://" + listener.Addr().String()
 }
 
 // unlessSilent is read from until it is to be silent.
