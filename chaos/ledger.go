@@ -20,6 +20,7 @@ type ledger struct {
 	placed  map[string]map[uint64]string
 	readers []*reader
 	faults  []string
+	broken  map[string]int // how often each rule was
 	slow    []*publication // that took longest, the longest first
 	latest  string         // delivery after its acknowledgement
 	going   string         // what is going on
@@ -43,6 +44,10 @@ func newLedger() *ledger {
 }
 
 func (l *ledger) faultf(rule, format string, args ...any) {
+	if l.broken == nil {
+		l.broken = map[string]int{}
+	}
+	l.broken[rule]++
 	l.faults = append(l.faults, time.Now().Format(time.TimeOnly)+" "+rule+": "+fmt.Sprintf(format, args...)+fmt.Sprintf(" (during %q)", l.going))
 }
 
@@ -53,15 +58,15 @@ func (l *ledger) notef(rule, format string, args ...any) {
 	l.faultf(rule, format, args...)
 }
 
-// verdict shows the first rules that were broken, and is an error if some were.
+// verdict shows each time that a rule was broken, and is an error if one was.
 func (l *ledger) verdict() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, f := range l.faults[:min(len(l.faults), 20)] {
+	for _, f := range l.faults {
 		fmt.Fprintln(os.Stderr, " ", f)
 	}
 	if len(l.faults) > 0 {
-		return fmt.Errorf("%d rules were broken", len(l.faults))
+		return fmt.Errorf("rules were broken: %v", l.broken)
 	}
 	return nil
 }
