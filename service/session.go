@@ -106,13 +106,6 @@ func (s *Session) ready() *millracev1.Ready {
 	}
 }
 
-// note is a notice, or the question where a subscription is, which only the
-// reader knows.
-type note struct {
-	frame *Frame
-	where *subscription // nil unless the frame is still to be told where that is
-}
-
 // subscribe adds a channel or pattern. A nil answer without an error means that
 // it was there already.
 func (s *Session) subscribe(ctx context.Context, request *millracev1.Subscription) (subscribed *millracev1.Subscribed, err error) {
@@ -162,16 +155,6 @@ func (s *Session) yield(request *millracev1.Subscription) {
 	if !proto.Equal(request, same) {
 		s.remove(key)
 	}
-}
-
-// confirm has the reader say where a subscription is that was there already.
-// Called under commands.
-func (s *Session) confirm(ctx context.Context, name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	frame := subscribedNotice(&millracev1.Subscribed{Channel: name, Already: true}).from(ctx)
-	s.notices = append(s.notices, note{frame: frame, where: s.subs.get(subKey{name: name})})
-	s.awake()
 }
 
 // permit checks a subscription, and returns how much it shows with commands
@@ -316,26 +299,6 @@ func (sub *subscription) close() {
 	sub.letGo()
 }
 
-func subscribedNotice(subscribed *millracev1.Subscribed) *Frame {
-	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Subscribed{Subscribed: subscribed}})
-}
-
-func unsubscribedNotice(name string, why *millracev1.ErrorInfo) *Frame {
-	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Unsubscribed{
-		Unsubscribed: &millracev1.Unsubscribed{Channel: name, Error: why},
-	}})
-}
-
-// notice sends frames before everything that is not yet taken by the reader.
-func (s *Session) notice(frames ...*Frame) {
-	s.mu.Lock()
-	for _, f := range frames {
-		s.notices = append(s.notices, note{frame: f})
-	}
-	s.mu.Unlock()
-	s.awake()
-}
-
 // enqueue has the reader look at a subscription. Its queued flag is set.
 func (s *Session) enqueue(sub *subscription) {
 	s.mu.Lock()
@@ -395,14 +358,6 @@ func (s *Session) next(ctx context.Context) ([]*Frame, error) {
 		if err := s.wait(ctx); err != nil || len(s.batch.frames) > 0 {
 			return s.batch.frames, err
 		}
-	}
-}
-
-// fill says where the subscription is that the notice is about. Only the reader
-// calls it.
-func (n note) fill() {
-	if n.where != nil {
-		n.frame.Notice.GetSubscribed().Position = positionToProto(n.where.feed.place())
 	}
 }
 
