@@ -19,6 +19,7 @@ type view struct {
 	request *millracev1.Subscription
 	session string // public id
 	since   int    // messages that had been published when it began
+	began   uint64 // sequence when it began
 	begun   time.Time
 	place   *millracev1.Position // of a pattern: nothing up to it is owed
 
@@ -41,7 +42,7 @@ type spot struct {
 
 // newView predicts how a subscription begins. It returns a refusal's reason.
 func newView(m *model, session string, since int, request *millracev1.Subscription) (v *view, refusal string) {
-	v = &view{model: m, session: session, since: since, begun: time.Now(), request: request, spots: map[string]*spot{}}
+	v = &view{model: m, session: session, since: since, began: m.sequence, begun: time.Now(), request: request, spots: map[string]*spot{}}
 	for _, c := range m.matching(request.GetChannel()) {
 		v.spots[c.name] = &spot{modelChannel: c, at: c.position(), unknown: v.isPattern(), whisper: -1, owed: map[string]uint64{}}
 	}
@@ -178,7 +179,7 @@ func (v *view) pass(s *spot, to uint64, at time.Time, marked bool) string {
 		key, isHidden := m.request.GetKey(), !v.chooses(m) || s.isDead(m, at)
 		switch {
 		case v.place != nil && m.sequence <= v.place.GetOffset():
-		case s.oldest && m.offset <= s.afterGap(millracev1.OnGap_ON_GAP_OLDEST):
+		case v.isBefore(s, m):
 		case isHidden && (marked || v.isLatest(s)):
 		case v.isLatest(s), v.isConflated() && v.chooses(m) && key != "":
 			s.owed[key] = m.offset
@@ -189,6 +190,12 @@ func (v *view) pass(s *spot, to uint64, at time.Time, marked bool) string {
 		}
 	}
 	return ""
+}
+
+// isBefore reports whether a message was published before the view began, and is
+// no longer kept: a pattern that begins with the oldest need not show it.
+func (v *view) isBefore(s *spot, m *modelMessage) bool {
+	return s.oldest && m.sequence <= v.began && m.offset <= s.afterGap(millracev1.OnGap_ON_GAP_OLDEST)
 }
 
 // ephemeral checks an ephemeral message. In a pattern that catches up they may
@@ -328,7 +335,7 @@ func (v *view) isJustified(s *spot, g *millracev1.Gap) bool {
 // rest is what the view has not shown once all is quiet, empty for nothing.
 func (v *view) rest() string {
 	for _, s := range v.spots {
-		if v.place != nil && s.modelChannel.at(v.place.GetOffset()) == s.head() || s.oldest && s.afterGap(millracev1.OnGap_ON_GAP_OLDEST) == s.head() {
+		if v.place != nil && s.modelChannel.at(v.place.GetOffset()) == s.head() || s.head() > 0 && v.isBefore(s, s.messages[s.head()-1]) {
 			continue
 		}
 		if s.at.GetEpoch() != s.epoch || s.at.GetOffset() != s.head() {

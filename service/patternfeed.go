@@ -21,6 +21,7 @@ type patternFeed struct {
 
 	// Owned by the session's reader.
 	start  engine.Position  // sequence that unseen channels count from
+	began  uint64           // sequence when the subscription was made
 	seen   map[string]place // last message shown, or hidden
 	hidden map[string]bool  // channels whose last message was hidden
 	todo   []string         // channels to read from the log before going on
@@ -48,7 +49,7 @@ func (s *Service) openPattern(ctx context.Context, sub *subscription, request *m
 		f.leave()
 		return nil, nil, err
 	}
-	f.start = now
+	f.start, f.began = now, now.Offset
 	subscribed := &millracev1.Subscribed{Channel: f.pattern, Position: positionToProto(now), Head: positionToProto(now)}
 	if request.GetSince() == nil {
 		return subscribed, nil, nil
@@ -269,10 +270,14 @@ func (f *patternFeed) from(name string, page engine.Page, at place, known bool) 
 	if known {
 		return resume(name, at.Position, page.State, keep, limit, f.onGap)
 	}
-	if f.oldest {
-		return start{position: engine.Position{Epoch: page.State.Epoch, Offset: oldest(page.State, limit)}}
-	}
 	before := engine.Position{Epoch: page.State.Epoch}
+	if f.oldest {
+		from := resume(name, before, page.State, keep, limit, f.onGap)
+		if sequenceAt(from.position.Offset, page) <= f.began {
+			from.gap = nil // the gap that the subscription began with says so
+		}
+		return from
+	}
 	for _, m := range page.Messages {
 		if m.Sequence > f.start.Offset {
 			break
@@ -291,6 +296,20 @@ func (f *patternFeed) from(name string, page engine.Page, at place, known bool) 
 		}
 	}
 	return resume(name, before, page.State, keep, limit, f.onGap)
+}
+
+// sequenceAt is at least the sequence of the message at an offset of a log, of
+// which the first page was read.
+func sequenceAt(offset uint64, page engine.Page) uint64 {
+	if offset == 0 {
+		return 0
+	}
+	for _, m := range page.Messages {
+		if m.Previous == offset && m.PreviousSequence > 0 {
+			return m.PreviousSequence
+		}
+	}
+	return page.State.Sequence
 }
 
 func always(*topic) bool { return true }

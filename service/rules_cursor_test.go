@@ -81,6 +81,30 @@ func TestD6APatternBeginsWithTheOldestAfterAGap(t *testing.T) {
 	})
 }
 
+// What a channel that keeps nothing is published right after the subscription, before
+// its reader comes to look, is not part of what the pattern's gap says.
+func TestD12APatternThatBeginsWithTheOldestSaysWhatItMissesSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, service.Config{Rules: []service.Rule{{Pattern: "a.kept", History: engine.Retention{Messages: 2}}, {Pattern: ">"}}})
+		n.publish("a.x", "1")
+		n.publish("a.kept", "1", "2")
+		c := n.subscribe(to("other"))
+		c.takes("subscribed other/0")
+		c.stall()
+		n.publish("other", "1")
+		synctest.Wait() // the reader is in the middle of a write
+		c.add(choosing(since("a.*", &millracev1.Position{Epoch: "another", Offset: 7}), millracev1.OnGap_ON_GAP_OLDEST))
+		n.publish("a.y", "1")
+		n.publish("a.kept", "3", "4", "5")
+		c.goOn()
+		c.takes("other/1 1", "subscribed a.*/4", "gap a.* 7..0 EPOCH_CHANGED",
+			"gap a.kept 0..3 TRUNCATED", "a.kept/4 4", "a.kept/5 5", "gap a.y 0..1 NO_HISTORY")
+		n.publish("a.y", "2")
+		n.publish("a.x", "2")
+		c.takes("a.y/2 2", "a.x/2 2")
+	})
+}
+
 // A channel that keeps only its latest value has lost nothing to a pattern that
 // has seen the one before.
 func TestD12APatternsPositionProvesThatNothingIsMissing(t *testing.T) {
