@@ -4,6 +4,7 @@
 //   - The data directory belongs to one process, which holds a lock on it.
 //   - What was acknowledged survives the end of the process, however it ends. Of
 //     what the machine loses with its power, [Options.Fsync] decides.
+//   - When the disk is full, nothing is acknowledged; once there is space, all goes on.
 //   - With [Always] nothing is delivered or acknowledged before it is on the disk. What
 //     comes meanwhile, whatever its channel, goes there together, in one fsync.
 package embedded
@@ -60,6 +61,7 @@ var ErrLocked = errors.New("another process uses the data directory")
 // Server is a NATS server in this process. No one else can connect to it.
 type Server struct {
 	server     *server.Server
+	space      *space
 	lock       *os.File
 	generation string
 	dir        string
@@ -113,6 +115,7 @@ func (s *Server) start(o Options) (err error) {
 		s.server.WaitForShutdown()
 		return errors.New("the embedded NATS server does not start; its log says why")
 	}
+	s.space = watchSpace(s.server, options, o.Log)
 	return nil
 }
 
@@ -169,6 +172,7 @@ func (o *owner) Close() error {
 // Close stops the server, once all that it has is written. The engines on it are
 // closed before.
 func (s *Server) Close() error {
+	s.space.close()
 	s.server.Shutdown()
 	s.server.WaitForShutdown()
 	return errors.Join(endGeneration(s.lock), s.lock.Close())
