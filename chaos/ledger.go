@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -19,7 +18,6 @@ type ledger struct {
 	heads   map[string]uint64         // newest acknowledged offset of a channel
 	placed  map[string]map[uint64]string
 	readers []*reader
-	faults  []string
 	broken  map[string]int // how often each rule was
 	slow    []*publication // that took longest, the longest first
 	latest  string         // delivery after its acknowledgement
@@ -43,12 +41,13 @@ func newLedger() *ledger {
 	return &ledger{acked: map[string]map[uint64]ack{}, begun: map[string]time.Time{}, heads: map[string]uint64{}, placed: map[string]map[uint64]string{}}
 }
 
+// faultf tells of a breach of a rule, and counts it.
 func (l *ledger) faultf(rule, format string, args ...any) {
 	if l.broken == nil {
 		l.broken = map[string]int{}
 	}
 	l.broken[rule]++
-	l.faults = append(l.faults, time.Now().Format(time.TimeOnly)+" "+rule+": "+fmt.Sprintf(format, args...)+fmt.Sprintf(" (during %q)", l.going))
+	sayf("%s broken: %s: %s (during %q)", time.Now().Format(time.TimeOnly), rule, fmt.Sprintf(format, args...), l.going)
 }
 
 // notef is faultf for who does not hold mu.
@@ -58,14 +57,11 @@ func (l *ledger) notef(rule, format string, args ...any) {
 	l.faultf(rule, format, args...)
 }
 
-// verdict shows each time that a rule was broken, and is an error if one was.
+// verdict is an error if a rule was broken.
 func (l *ledger) verdict() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, f := range l.faults {
-		fmt.Fprintln(os.Stderr, " ", f)
-	}
-	if len(l.faults) > 0 {
+	if len(l.broken) > 0 {
 		return fmt.Errorf("rules were broken: %v", l.broken)
 	}
 	return nil

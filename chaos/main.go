@@ -216,8 +216,8 @@ func (t *trial) conclude() error {
 	}
 	n := t.ledger.numbers
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d, %s, %d faults: %d acknowledged, %d delivered to %d readers, %d connections of readers, %d tries to publish that failed, %d members; rules broken %d times %v\n",
-		t.seed, t.long, len(t.happens), n.Acked, n.Delivered, len(t.ledger.readers), n.Resumes, n.Retries, t.members, len(t.ledger.faults), t.ledger.broken)
+	fmt.Fprintf(&b, "seed %d, %s, %d faults: %d acknowledged, %d delivered to %d readers, %d connections of readers, %d tries to publish that failed, %d members; rules broken %v\n",
+		t.seed, t.long, len(t.happens), n.Acked, n.Delivered, len(t.ledger.readers), n.Resumes, n.Retries, t.members, t.ledger.broken)
 	fmt.Fprintf(&b, "longest publish %s, longest try of one that failed %s, longest delivery after its acknowledgement %s (%s)\n",
 		inTenths(n.LongestPublish), inTenths(n.LongestTry), inTenths(n.LongestDelay), t.ledger.latest)
 	for _, slow := range t.ledger.slow {
