@@ -13,7 +13,7 @@ import (
 
 // What is measured, with each number of nodes.
 const (
-	costReaders   = 240 // sessions on WebSocket, spread over the nodes
+	costReaders   = 240 // sessions on WebSocket at each node
 	costMessages  = 500 // that all of them are delivered
 	costEvery     = 20 * time.Millisecond
 	costPublishes = 5000 // that nobody follows
@@ -55,7 +55,7 @@ func cost(ctx context.Context, f *fleet) error {
 	defer running.Wait()
 	defer stop()
 	var readers []*reader
-	for i := range costReaders {
+	for i := range costReaders * len(f.nodes) {
 		r := l.reader("ws", "chaos.cost")
 		readers = append(readers, r)
 		running.Go(func() { follow(reading, f.nodes[i%len(f.nodes)].url(), r) })
