@@ -41,6 +41,14 @@ func (g *group) mark() {
 	}
 }
 
+// hasAtMost reports whether a visit goes to at most n members. Only the writer calls
+// it.
+func (g *group) hasAtMost(n int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.members)+len(g.changes) <= n
+}
+
 // visit tells every subscription what the topic has for it. Only the writer calls
 // it.
 func (g *group) visit() {

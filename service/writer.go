@@ -2,6 +2,8 @@ package service
 
 import (
 	"context"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,6 +61,9 @@ const sendTogether = 64
 // maxPause bounds how long a busy writer waits for more to send at once.
 const maxPause = 5 * time.Millisecond
 
+// maxTurn is after how long a sweep lets others have a turn.
+const maxTurn = time.Millisecond
+
 // writer tells its sessions what is published, and sends to those that are
 // attached to it, in turn, whatever each has pending in one write.
 type writer struct {
@@ -72,11 +77,13 @@ type writer struct {
 	closed bool       // no session is attached any more
 
 	// Owned by the goroutine of run.
-	work   []*Session
-	spare  []*group // for groups
-	batch  batch    // of the session that is being sent to
-	blocks blocks
-	wheel  wheel
+	work    []*Session
+	few     []*Session // served in the middle of a sweep
+	spare   []*group   // for groups
+	batch   batch      // of the session that is being sent to
+	blocks  blocks
+	wheel   wheel
+	yielder yielder
 }
 
 func newWriter(outbox Outbox) *writer { return &writer{wake: make(chan struct{}, 1), outbox: outbox} }
@@ -106,8 +113,8 @@ func (w *writer) signal() {
 
 // run sweeps the queue until ctx ends.
 //
-// A writer that is busy more than half of the time waits before each sweep as long
-// as the last one took. Without that it would come round once for each message, and never have
+// Before each sweep it has rested as long as the last one took: it is busy half of
+// the time at most. Without that it would come round once for each message, and never have
 // two to send in one write, just when that is needed most.
 func (w *writer) run(ctx context.Context) {
 	ticker := time.NewTicker(tickInterval)
@@ -123,8 +130,8 @@ func (w *writer) run(ctx context.Context) {
 			w.tick(ctx, now)
 		case <-w.wake:
 			start := time.Since(epoch)
-			if start-last < took {
-				time.Sleep(min(took, maxPause)) //nolint:forbidigo // the pause is the point
+			if rested := start - last; rested < took {
+				time.Sleep(min(took-rested, maxPause)) //nolint:forbidigo // the pause is the point
 				start = time.Since(epoch)
 			}
 			w.sweep(ctx)
@@ -136,21 +143,49 @@ func (w *writer) run(ctx context.Context) {
 
 // sweep visits the groups that have something new, then the sessions that have
 // something to send.
+//
+// A channel of many subscribers takes long. Others do not wait for it: a sweep lets
+// the process have turns, and serves in between what came up for a few.
 func (w *writer) sweep(ctx context.Context) {
-	w.visit()
+	w.visit(math.MaxInt)
 	w.mu.Lock()
 	w.work, w.queue = w.queue, w.work[:0]
 	w.mu.Unlock()
-	for i, s := range w.work {
-		s.scheduled.Store(false)
-		s.sweep(ctx)
-		if (i+1)%sendTogether == 0 {
-			w.flush()
+	turn := time.Now()
+	for left := w.work; len(left) > 0; {
+		n := min(len(left), sendTogether)
+		w.serve(ctx, left[:n])
+		left = left[n:]
+		if len(left) > 0 && time.Since(turn) >= maxTurn {
+			w.yielder.yield()
+			w.serveFew(ctx)
+			turn = time.Now()
 		}
 	}
-	w.flush()
 	w.blocks.reset()
 	clear(w.work)
+}
+
+// serve sends to sessions, together.
+func (w *writer) serve(ctx context.Context, sessions []*Session) {
+	for _, s := range sessions {
+		s.scheduled.Store(false)
+		s.sweep(ctx)
+	}
+	w.flush()
+}
+
+// serveFew serves what came up during a sweep, as much as goes together. Large
+// groups wait for the next sweep: they have more to send in one write then.
+func (w *writer) serveFew(ctx context.Context) {
+	w.visit(sendTogether)
+	w.mu.Lock()
+	n := min(len(w.queue), sendTogether)
+	w.few = append(w.few[:0], w.queue[:n]...)
+	w.queue = slices.Delete(w.queue, 0, n)
+	w.mu.Unlock()
+	w.serve(ctx, w.few)
+	clear(w.few)
 }
 
 // flush sends what sinks have put into the outbox. Nobody needs the blocks then,
@@ -164,13 +199,18 @@ func (w *writer) flush() {
 	}
 }
 
-func (w *writer) visit() {
+// visit visits the groups that have something new and at most so many members.
+func (w *writer) visit(most int) {
 	w.mu.Lock()
 	groups := w.groups
 	w.groups = w.spare[:0]
 	w.mu.Unlock()
 	for _, g := range groups {
-		g.visit()
+		if g.hasAtMost(most) {
+			g.visit()
+		} else {
+			w.addGroup(g)
+		}
 	}
 	clear(groups)
 	w.spare = groups
@@ -210,6 +250,7 @@ func (w *writer) close() {
 	if w.outbox != nil {
 		w.outbox.Close() //nolint:errcheck // it has nothing to lose
 	}
+	w.yielder.close()
 }
 
 // isClosed reports whether no session is attached any more.
