@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -52,14 +53,14 @@ func main() {
 	if len(os.Args) != 2 {
 		fail(fmt.Errorf("usage: vulndb DIRECTORY"))
 	}
-	reports, version, err := download("golang.org/x/vulndb@latest")
+	reports, version, err := download(context.Background(), "golang.org/x/vulndb@latest")
 	if err != nil {
 		fail(err)
 	}
 	if err := write(reports, os.Args[1]); err != nil {
 		fail(err)
 	}
-	fmt.Println("reports of", version)
+	fmt.Fprintln(os.Stdout, "reports of", version)
 }
 
 func fail(err error) {
@@ -68,9 +69,13 @@ func fail(err error) {
 }
 
 // download returns where the reports of a version are, and which it is.
-func download(module string) (reports, version string, err error) {
-	var source struct{ Dir, Version, Error string }
-	answer, err := exec.Command("go", "mod", "download", "-json", module).Output()
+func download(ctx context.Context, module string) (reports, version string, err error) {
+	var source struct {
+		Dir     string `json:"Dir"`
+		Version string `json:"Version"`
+		Error   string `json:"Error"`
+	}
+	answer, err := exec.CommandContext(ctx, "go", "mod", "download", "-json", module).Output()
 	if jsonErr := json.Unmarshal(answer, &source); err == nil && jsonErr != nil {
 		err = jsonErr
 	}

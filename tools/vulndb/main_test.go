@@ -51,7 +51,7 @@ func TestAReportThatCannotBeReadIsRefused(t *testing.T) {
 func TestReportsThatCannotBeHadAreAFailureThatSaysSo(t *testing.T) {
 	t.Setenv("GOPROXY", "off")
 	t.Setenv("GOMODCACHE", t.TempDir())
-	_, _, err := download("golang.org/x/vulndb@latest")
+	_, _, err := download(t.Context(), "golang.org/x/vulndb@latest")
 	if err == nil || !strings.Contains(err.Error(), "nothing is known of this code") || !strings.Contains(err.Error(), "GOPROXY=off") {
 		t.Errorf("got %v", err)
 	}
@@ -63,7 +63,7 @@ func govulncheck(t *testing.T, database, function string) (string, error) {
 	program := t.TempDir()
 	writeTo(t, program, "go.mod", "module example.com/program\n\ngo 1.26\n")
 	writeTo(t, program, "main.go", "package main\n\nimport \"strings\"\n\nfunc main() { println(strings."+function+"(\"a\")) }\n")
-	found, err := exec.Command("go", "tool", "govulncheck", "-C", program, "-db", "file://"+database, "./...").CombinedOutput()
+	found, err := exec.CommandContext(t.Context(), "go", "tool", "govulncheck", "-C", program, "-db", "file://"+database, "./...").CombinedOutput()
 	return string(found), err
 }
 
