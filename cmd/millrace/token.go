@@ -25,14 +25,12 @@ func tokenCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.String("user", "", "`user` that the token is for")
-	flags.StringArray("grant", nil, "what the user may do, as `pattern=actions`; may be repeated")
+	flags.StringArray("grant", nil, "what the user may do beside what every user may, as `pattern=actions`; may be repeated")
 	flags.Duration("ttl", time.Hour, "how `long` the token is valid")
 	flags.String("secret", "", "`secret` of the server (also MILLRACE_SECRET)")
 	flags.String("secret-file", "", "`file` with the secret (also MILLRACE_SECRET_FILE)")
 	addOutputFlag(command)
-	for _, name := range []string{"user", "grant"} {
-		cobra.CheckErr(command.MarkFlagRequired(name))
-	}
+	cobra.CheckErr(command.MarkFlagRequired("user"))
 	command.MarkFlagsMutuallyExclusive("secret", "secret-file")
 	return command
 }

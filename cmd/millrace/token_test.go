@@ -30,6 +30,16 @@ func TestATokenIsWhatTheServerAccepts(t *testing.T) {
 	}
 }
 
+// What every user may do, the configuration says.
+func TestATokenNeedsNoGrant(t *testing.T) {
+	t.Parallel()
+	token := strings.TrimSpace(mustCall(t, "", "token", "--user", "ada", "--secret", testSecret))
+	id, err := auth.Keys{Secret: []byte(testSecret)}.Authenticate(t.Context(), auth.Credentials{Token: token})
+	if err != nil || id.User != "ada" || len(id.Grants) != 0 {
+		t.Errorf("the token says %+v, %v", id, err)
+	}
+}
+
 func TestATokenForPrograms(t *testing.T) {
 	t.Setenv("MILLRACE_SECRET", testSecret)
 	var got struct {
@@ -45,7 +55,6 @@ func TestATokenForPrograms(t *testing.T) {
 func TestACallThatCannotBeMeantIsAUsageError(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{"token", "--user", "ada", "--secret", testSecret},
 		{"token", "--user", "ada", "--grant", "chat", "--secret", testSecret},
 		{"token", "--user", "ada", "--grant", "chat=read", "--secret", testSecret},
 		{"token", "--user", "ada", "--grant", "chat=subscribe"},
