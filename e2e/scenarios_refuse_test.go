@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect/v2"
@@ -55,6 +56,9 @@ func refuse(s *scene) {
 		if info.GetLimit() != r.limit || info.GetChannel() != name {
 			s.Errorf("%.100s: the refusal is about %q and names the limit %d, want %q and %d", r.request, info.GetChannel(), info.GetLimit(), name, r.limit)
 		}
+	}
+	if info := c.isRefused(&millracev1.GetPositionsRequest{Channels: slices.Repeat([]string{name}, 513)}, tooMany, "channels"); info.GetLimit() != 512 {
+		s.Errorf("too many channels: the refusal names the limit %d, want 512", info.GetLimit())
 	}
 	c.sees(c.say(name, `"and on it goes"`))
 	c.seesNoMore()

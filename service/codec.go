@@ -12,30 +12,42 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Codecs are the codecs that a transport of the service's Connect server needs:
-// protobuf and JSON, which also write a [Batch] from shared bytes.
-func Codecs() []connect.Codec {
-	// A client of a newer version may send fields that this one does not know,
-	// in JSON as in protobuf.
+// codecs are those of the service's Connect server: protobuf and JSON, which also
+// write a [Batch] from shared bytes, and read no list that is longer than it may be.
+func (s *Service) codecs() []connect.Codec {
 	jsonCodec := connectproto.NewJSONCodec()
 	jsonCodec.UnmarshalOptions.DiscardUnknown = true
 	return []connect.Codec{
-		batchCodec{StableCodec: connectproto.NewBinaryCodec(), write: (*Batch).WriteProto},
-		batchCodec{StableCodec: jsonCodec, write: (*Batch).WriteJSON},
+		codec{StableCodec: connectproto.NewBinaryCodec(), write: (*Batch).WriteProto, read: s.DecodeProto},
+		codec{StableCodec: jsonCodec, write: (*Batch).WriteJSON, read: s.DecodeJSON},
 	}
 }
 
-type batchCodec struct {
+type codec struct {
 	connect.StableCodec
 	write func(*Batch, io.Writer) error
+	read  func([]byte, proto.Message) error
 }
 
 // MarshalWrite implements [connect.Codec].
-func (c batchCodec) MarshalWrite(ctx context.Context, dst io.Writer, message any) error {
+func (c codec) MarshalWrite(ctx context.Context, dst io.Writer, message any) error {
 	if batch, ok := message.(*Batch); ok {
 		return c.write(batch, dst)
 	}
 	return c.StableCodec.MarshalWrite(ctx, dst, message)
+}
+
+// UnmarshalRead implements [connect.Codec].
+func (c codec) UnmarshalRead(ctx context.Context, src io.Reader, message any) error {
+	into, ok := message.(proto.Message)
+	if !ok || !hasLists(into) {
+		return c.StableCodec.UnmarshalRead(ctx, src, message)
+	}
+	data, err := readAll(src)
+	if err != nil {
+		return err
+	}
+	return c.read(data, into)
 }
 
 // WriteProto writes the batch as one SubscribeResponse in protobuf. Encoded

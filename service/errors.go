@@ -49,9 +49,11 @@ func TooLarge(field string, has, limit int) error {
 }
 
 // TooMany makes the error of a request that has more of something than the limit
-// in force.
-func TooMany(field string, has, limit int, unit string) error {
-	return over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, field, has, limit, unit)
+// in force. How many there are nobody has counted.
+func TooMany(field string, limit int, unit string) error {
+	r := refuse(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, field, "%s: the limit is %d %s", field, limit, unit)
+	r.info.Limit = uint64(limit)
+	return r
 }
 
 // TimedOut makes the error of a client that took longer than a setting allows.

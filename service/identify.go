@@ -111,16 +111,22 @@ func (s *Service) identify(next connect.ServerFunc) connect.ServerFunc {
 			c.protocol, c.host = info.Protocol, hostOf(info.PeerAddr)
 		}
 		c.scope, _ = ctx.Value(scopeKey{}).(string)
-		if spec.Procedure != millracev1connect.RealtimeServiceRefreshTokenProcedure {
-			if err := s.authenticate(ctx, &c); err != nil {
-				return err
-			}
-		}
-		if err := errors.Join(s.kicked.check(c.identity), s.calls.spend(c)); err != nil {
+		if err := s.admit(ctx, spec, &c); err != nil {
+			s.floods.refused(ctx, c)
 			return err
 		}
 		return next(context.WithValue(ctx, callerKey{}, c), spec, stream)
 	}
+}
+
+// admit finds out who a caller is, and whether he may call now.
+func (s *Service) admit(ctx context.Context, spec connect.Spec, c *caller) error {
+	if spec.Procedure != millracev1connect.RealtimeServiceRefreshTokenProcedure {
+		if err := s.authenticate(ctx, c); err != nil {
+			return err
+		}
+	}
+	return errors.Join(s.kicked.check(c.identity), s.calls.spend(*c))
 }
 
 // hostOf is an address without its port.

@@ -48,6 +48,7 @@ type Service struct {
 	telemetry *telemetry
 	// How often each caller may publish, and call at all.
 	publishes, calls *rates
+	floods           *floods
 	// authorizer is nil where nobody is asked.
 	authorizer *authorizer
 	server     *connect.Server
@@ -93,6 +94,7 @@ func New(ctx context.Context, start engine.Open, config Config) (*Service, error
 		calls:      newRates("limits.call_rate", config.Limits.CallRate),
 		idle:       make(chan struct{}),
 	}
+	s.floods = newFloods(s.calls)
 	s.hub.follow = s.follow
 	s.current.Store(&current{config.Limits, config.Authenticator})
 	s.presence = newPresence(s.node, s.rules, config.Limits.Linger, s.hub.deliver)
@@ -140,7 +142,7 @@ func (s *Service) Server() *connect.Server { return s.server }
 // Mount serves Connect, gRPC and gRPC-Web on mux.
 func (s *Service) Mount(mux connecthttp.ServeMux) {
 	connecthttp.Mount(cuttable{mux}, s.server,
-		connecthttp.WithCodecs(Codecs()...),
+		connecthttp.WithCodecs(s.codecs()...),
 		connecthttp.WithReadMaxBytes(s.RequestBytes()),
 		connecthttp.WithCompressMinBytes(1<<10),
 		connecthttp.WithConditionalOptions(func(spec connect.Spec) []connecthttp.Option {
@@ -366,6 +368,9 @@ func (s *Service) explain(err error) error {
 	e, ok := errors.AsType[*connect.Error](err)
 	if !ok || len(e.Details()) > 0 {
 		return err
+	}
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r // of reading the request
 	}
 	info := &millracev1.ErrorInfo{
 		Reason: millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, Field: "request",

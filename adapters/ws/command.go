@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -63,10 +64,10 @@ type plainCommand struct {
 	QueryKeys json.RawMessage `json:"queryKeys"`
 
 	// history, presence, positions
-	Limit    uint32   `json:"limit"`
-	Page     string   `json:"page"`
-	Newest   bool     `json:"newest"`
-	Channels []string `json:"channels"`
+	Limit    uint32          `json:"limit"`
+	Page     string          `json:"page"`
+	Newest   bool            `json:"newest"`
+	Channels json.RawMessage `json:"channels"` // a list of names
 }
 
 // decodePlain reads a frame. What it returns with an error has the command's id
@@ -128,6 +129,21 @@ const maxCommandID = 64 + len(`""`)
 // text of a decent size.
 func isScalar(id commandID) bool {
 	return id == nil || len(id) <= maxCommandID && id[0] != '{' && id[0] != '[' && id[0] != 't' && id[0] != 'f'
+}
+
+// channels are those that a command names.
+func (c *plainCommand) channels(most int) ([]string, error) {
+	if len(c.Channels) == 0 || string(c.Channels) == "null" {
+		return nil, nil
+	}
+	names, err := readList[string](bytes.NewReader(c.Channels), most)
+	switch {
+	case errors.Is(err, errTooLong):
+		return nil, service.TooMany("channels", most, "channels")
+	case err != nil:
+		return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "channels", "channels: must be a list of names")
+	}
+	return names, nil
 }
 
 // isEntityEvent reports whether the frame publishes a change of an entity: its

@@ -296,8 +296,12 @@ func (p *plain) present(ctx context.Context, c *plainCommand) error {
 }
 
 func (p *plain) positions(ctx context.Context, c *plainCommand) error {
+	channels, err := c.channels(p.handler.service.Limits().Channels)
+	if err != nil {
+		return err
+	}
 	response, err := ask[*millracev1.GetPositionsResponse](ctx, p, millracev1connect.RealtimeServiceGetPositionsProcedure,
-		&millracev1.GetPositionsRequest{Channels: c.Channels})
+		&millracev1.GetPositionsRequest{Channels: channels})
 	if err != nil {
 		return err
 	}

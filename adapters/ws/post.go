@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 
 	"millrace.dev/adapters/internal/browser"
@@ -44,21 +43,20 @@ func (p *plain) commandInTime(ctx context.Context, data []byte) error {
 	return p.command(ctx, data)
 }
 
+// commands reads no more of a body than the commands that there may be.
 func (h *handler) commands(w http.ResponseWriter, r *http.Request) ([]json.RawMessage, error) {
-	limit := h.service.RequestBytes()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
+	most := h.service.Limits().BatchMessages
+	commands, err := readList[json.RawMessage](http.MaxBytesReader(w, r.Body, int64(h.service.RequestBytes())), most)
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, service.TooLarge("body", int(max(r.ContentLength, tooLarge.Limit+1)), limit)
+		return nil, service.TooLarge("body", int(max(r.ContentLength, tooLarge.Limit+1)), int(tooLarge.Limit))
 	}
-	if err != nil {
-		return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "body", "body: could not be read")
-	}
-	var commands []json.RawMessage
-	if err := json.Unmarshal(body, &commands); err != nil {
+	switch {
+	case err == nil:
+		return commands, nil
+	case errors.Is(err, errTooLong):
+		return nil, service.TooMany("body", most, "commands")
+	case isJSONError(err):
 		return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_JSON, "body", "body: must be a JSON array of commands")
 	}
-	if most := h.service.Limits().BatchMessages; len(commands) > most {
-		return nil, service.TooMany("body", len(commands), most, "commands")
-	}
-	return commands, nil
+	return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "body", "body: could not be read")
 }

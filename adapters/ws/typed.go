@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"github.com/coder/websocket"
+	"github.com/tidwall/gjson"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"millrace.dev/adapters/internal/call"
@@ -22,6 +24,7 @@ type typed struct {
 	encode    func(*service.Frame) []byte
 	marshal   func(proto.Message) ([]byte, error)
 	unmarshal func([]byte, proto.Message) error
+	identify  func([]byte) uint32 // id of a command that cannot be read
 }
 
 func typedProto(c *connection) *typed {
@@ -33,7 +36,8 @@ func typedProto(c *connection) *typed {
 			return appendFrame(nil, websocket.MessageBinary, service.EncodeProto(f))
 		},
 		marshal:   proto.Marshal,
-		unmarshal: proto.Unmarshal,
+		unmarshal: c.handler.service.DecodeProto,
+		identify:  identifyProto,
 	}
 }
 
@@ -46,7 +50,8 @@ func typedJSON(c *connection) *typed {
 			return appendFrame(nil, websocket.MessageText, service.EncodeJSON(f))
 		},
 		marshal:   protojson.Marshal,
-		unmarshal: protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal,
+		unmarshal: c.handler.service.DecodeJSON,
+		identify:  identifyJSON,
 	}
 }
 
@@ -62,7 +67,7 @@ func (t *typed) appendFrame(b []byte, f *service.Frame) []byte {
 func (t *typed) command(ctx context.Context, data []byte) error {
 	var command millracev1.Command
 	if err := t.unmarshal(data, &command); err != nil {
-		return t.refuse(notACommand())
+		return t.reply(&millracev1.Reply{Id: t.identify(data), Result: commandError(unread(err))})
 	}
 	reply, err := t.run(ctx, &command)
 	switch {
@@ -79,7 +84,7 @@ func (t *typed) command(ctx context.Context, data []byte) error {
 func (t *typed) credentials(data []byte) (firstCommand, error) {
 	var command millracev1.Command
 	if err := t.unmarshal(data, &command); err != nil {
-		return firstCommand{}, notACommand()
+		return firstCommand{}, unread(err)
 	}
 	return firstCommand{token: command.GetRefreshToken().GetToken()}, nil
 }
@@ -87,7 +92,12 @@ func (t *typed) credentials(data []byte) (firstCommand, error) {
 // authenticated implements wire: `ready` is the answer.
 func (t *typed) authenticated(firstCommand, *millracev1.Ready) {}
 
-func notACommand() error {
+// unread says why a command could not be read: it has too much of something, or is
+// none.
+func unread(err error) error {
+	if info := service.ErrorInfo(err); info.GetReason() == millracev1.ErrorReason_ERROR_REASON_TOO_MANY {
+		return err
+	}
 	return service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "frame", "frame: not a millrace.v1.Command")
 }
 
@@ -166,6 +176,28 @@ func (t *typed) run(ctx context.Context, command *millracev1.Command) (*millrace
 func (t *typed) refresh(ctx context.Context, request *millracev1.RefreshTokenRequest) (*millracev1.Reply_RefreshToken, error) {
 	response, err := unary[*millracev1.RefreshTokenResponse](ctx, t.connection, millracev1connect.RealtimeServiceRefreshTokenProcedure, request)
 	return &millracev1.Reply_RefreshToken{RefreshToken: response}, err
+}
+
+func identifyJSON(data []byte) uint32 { return uint32(gjson.GetBytes(data, "id").Uint()) } //nolint:gosec // an id that is none is nobody's
+
+func identifyProto(data []byte) uint32 {
+	field := (&millracev1.Command{}).ProtoReflect().Descriptor().Fields().ByName("id").Number()
+	for len(data) > 0 {
+		number, kind, tag := protowire.ConsumeTag(data)
+		if tag < 0 {
+			return 0
+		}
+		if number == field && kind == protowire.VarintType {
+			id, _ := protowire.ConsumeVarint(data[tag:])
+			return uint32(id) //nolint:gosec // the same
+		}
+		value := protowire.ConsumeFieldValue(number, kind, data[tag:])
+		if value < 0 {
+			return 0
+		}
+		data = data[tag+value:]
+	}
+	return 0
 }
 
 // unary calls a method in the name of the connection's session.

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -25,6 +27,9 @@ type front struct {
 
 func (f front) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if conn, ok := r.Context().Value(connectionKey{}).(*countedConn); ok {
+			r = r.WithContext(service.WithHangUp(r.Context(), conn.hangUp))
+		}
 		r.RemoteAddr = f.proxies.client(r)
 		if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
 			r = r.WithContext(service.WithCertificate(r.Context(), r.TLS.PeerCertificates[0]))
@@ -34,6 +39,16 @@ func (f front) handler(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+type connectionKey struct{}
+
+// withConnection remembers which connection the requests on it come by.
+func withConnection(ctx context.Context, conn net.Conn) context.Context {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	return context.WithValue(ctx, connectionKey{}, conn)
 }
 
 // minBodyRate is how fast a body must come, in bytes a second, once its time is

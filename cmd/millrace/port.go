@@ -61,6 +61,7 @@ func newHTTPServer(c config, log *slog.Logger, handler http.Handler) (*http.Serv
 	protocols.SetHTTP2(true)
 	return &http.Server{
 		Handler:           handler,
+		ConnContext:       withConnection,
 		Protocols:         &protocols,
 		ReadHeaderTimeout: c.Limits.Handshake,
 		IdleTimeout:       idleTimeout,

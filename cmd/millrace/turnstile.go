@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
 	"millrace.dev/service"
@@ -30,9 +31,19 @@ type turnstile struct {
 	logged   rate.Sometimes
 	visitors visitors
 
+	arrivals *lru.Cache[netip.Addr, *rate.Limiter] // of each address, also when it has no connection
+
 	mu   sync.Mutex
 	from map[netip.Addr]int
 }
+
+const (
+	// arrivalSeconds is in how much time an address may make as many connections
+	// as it may have. After a pause it may make as many at once.
+	arrivalSeconds = 10
+	minArrivals    = 100     // at once, and in that time
+	rememberedFrom = 100_000 // addresses
+)
 
 func newTurnstile(listener net.Listener, limit int, trusted proxies, log *slog.Logger, silent bool) *turnstile {
 	t := &turnstile{
@@ -40,6 +51,11 @@ func newTurnstile(listener net.Listener, limit int, trusted proxies, log *slog.L
 		logged: rate.Sometimes{First: 1, Interval: time.Second}, from: map[netip.Addr]int{},
 	}
 	t.limit.Store(int64(limit))
+	arrivals, err := lru.New[netip.Addr, *rate.Limiter](rememberedFrom)
+	if err != nil {
+		panic(err) // the size is more than 0
+	}
+	t.arrivals = arrivals
 	return t
 }
 
@@ -78,10 +94,22 @@ func (t *turnstile) counts(remote net.Addr) (netip.Addr, bool) {
 	return service.NetworkOf(addr.Addr()), true
 }
 
+// mayCome reports whether an address may make one more connection now: to make one
+// costs more than to have it, and one that is over is not counted any more.
+func (t *turnstile) mayCome(addr netip.Addr) bool {
+	limit := max(int(t.limit.Load()), minArrivals)
+	limiter, found := t.arrivals.Get(addr)
+	if !found || limiter.Burst() != limit {
+		limiter = rate.NewLimiter(rate.Limit(limit)/arrivalSeconds, limit)
+		t.arrivals.Add(addr, limiter)
+	}
+	return limiter.Allow()
+}
+
 func (t *turnstile) enter(addr netip.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if int64(t.from[addr]) >= t.limit.Load() {
+	if int64(t.from[addr]) >= t.limit.Load() || !t.mayCome(addr) {
 		return false
 	}
 	t.from[addr]++
@@ -116,6 +144,9 @@ func (c *countedConn) Close() error {
 	}
 	return c.Conn.Close()
 }
+
+// hangUp closes the connection of a caller who floods the server.
+func (c *countedConn) hangUp() { _ = c.Close() } // it is closed either way
 
 // Unwrapped is the connection itself, for who sends past the library. Only the
 // outer one is closed.

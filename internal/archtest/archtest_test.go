@@ -65,7 +65,7 @@ var arrows = []arrow{
 		"service/...",
 		[]string{
 			"service/...", "channel", "engine", "auth/...", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/...",
-			"github.com/sony/gobreaker/...", "github.com/hashicorp/golang-lru/...", "golang.org/x/time/rate",
+			"github.com/sony/gobreaker/...", "github.com/hashicorp/golang-lru/...", "github.com/tidwall/gjson", "golang.org/x/time/rate",
 			"go.opentelemetry.io/otel/...", // the API only: who exports what is cmd's affair
 		},
 		"a node knows neither the wire that a session came by nor the engine that is configured",
@@ -77,7 +77,7 @@ var arrows = []arrow{
 	},
 	{
 		"adapters/ws/...",
-		[]string{"adapters/ws/...", "adapters/internal/...", "adapters/ring", "service/...", "channel", "engine", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/...", "github.com/coder/websocket/..."},
+		[]string{"adapters/ws/...", "adapters/internal/...", "adapters/ring", "service/...", "channel", "engine", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/...", "github.com/coder/websocket/...", "github.com/tidwall/gjson"},
 		"a wire translates between its own framing and the service, and knows no other wire",
 	},
 	{
