@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"debug/elf"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -112,48 +110,10 @@ func TestTheProgramNeedsNothingBesideItself(t *testing.T) {
 	if err := os.Chmod(root, 0o755); err != nil { //nolint:gosec // there is nothing secret in it
 		t.Fatal(err)
 	}
-	out := newTranscript()
 	server := exec.CommandContext(context.WithoutCancel(t.Context()), "/millrace", "serve", "--listen", "127.0.0.1:0")
-	server.Env, server.Dir, server.Stderr = []string{}, "/", out
-	server.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill() // it may have ended
-		_ = server.Wait()
-	})
-	out.await(t, 1, "publish/demo")
-	url := regexp.MustCompile(`listening on (\S+)`).FindStringSubmatch(out.String())[1]
-	if _, status := do(t, &http.Transport{}, newRequest(t, url+"/readyz")); status != http.StatusOK {
-		t.Errorf("not ready: status %d: %s", status, out)
-	}
-}
-
-// buildAsShipped builds the program as the Dockerfile does.
-func buildAsShipped(t *testing.T, program string) {
-	t.Helper()
-	build := regexp.MustCompile(`(CGO_ENABLED=0) (go build .*) -o /millrace (\S+) `).FindStringSubmatch(deployed(t, "Dockerfile", nil))
-	if build == nil {
-		t.Fatal("the Dockerfile builds no static program")
-	}
-	command := exec.CommandContext(t.Context(), "sh", "-c", build[2]+" -o "+program+" "+build[3]) //nolint:gosec // of our Dockerfile
-	command.Dir, command.Env = "../..", append(os.Environ(), build[1])
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-}
-
-func checkStatic(t *testing.T, name string) {
-	t.Helper()
-	file, err := elf.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	for _, part := range file.Progs {
-		if part.Type == elf.PT_INTERP {
-			t.Error("the program needs a linker")
-		}
+	server.Dir, server.SysProcAttr = "/", &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
+	p := launch(t, server)
+	if _, status := do(t, &http.Transport{}, newRequest(t, p.url+"/readyz")); status != http.StatusOK {
+		t.Errorf("not ready: status %d: %s", status, p.stderr)
 	}
 }

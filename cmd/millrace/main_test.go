@@ -15,6 +15,7 @@ import (
 
 // The environment of whoever runs the tests is not what they are about.
 func TestMain(m *testing.M) {
+	attackInstead()
 	for _, variable := range os.Environ() {
 		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "MILLRACE_") {
 			if err := os.Unsetenv(name); err != nil {
@@ -122,6 +123,11 @@ func (s *transcript) String() string {
 
 // await waits until the text has so many occurrences of part.
 func (s *transcript) await(t *testing.T, count int, part string) {
+	t.Helper()
+	s.awaitFor(t, patience, count, part)
+}
+
+func (s *transcript) awaitFor(t *testing.T, patience time.Duration, count int, part string) {
 	t.Helper()
 	deadline := time.After(patience)
 	for {

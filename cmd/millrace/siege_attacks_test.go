@@ -50,6 +50,9 @@ var attacks = []attack{
 	{"idle event streams from one address", manyConnections, 500, 10_000, 2000, silent, light, says("GET /events?channel=idle HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")},
 	{"clients that never read", nil, 100, 500, 500, 1 << 20, 20 * time.Millisecond, neverReads},
 	{"rapid reset", nil, 4, 8, 20_000, talking, light, abusesHTTP2(rapidReset)},
+	{"connections that come and go", nil, 8, 8, 20_000, silent, light, comesAndGoes},
+	{"frames faster than anybody may", nil, 4, 8, 50_000, talking, light, frames(clientFrame(`{"type":"history","channel":"a"}`))},
+	{"tokens that are none", nil, 4, 8, 20_000, talking, light, repeats("GET /history/a HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " + forged + "\r\n\r\n")},
 	{"heads without an end", nil, 4, 8, 20_000, talking, light, abusesHTTP2(endlessHead)},
 	{"heads that are too large", nil, 4, 8, 100, talking, heavy, abusesHTTP2(largeHead())},
 	{"heads that unpack to much", nil, 4, 8, 1000, talking, heavy, abusesHTTP2(headBomb)},
@@ -108,11 +111,21 @@ func getSocket(query, head string) string {
 	return "GET /ws" + query + " HTTP/1.1\r\nHost: 127.0.0.1\r\n" + head + webSocketHead + "\r\n"
 }
 
+// forged looks like a token.
+const forged = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEiLCJleHAiOjQxMDI0NDQ4MDB9.c2lnbmVkIGJ5IG5vYm9keSB3aG8gaGFzIHRoZSBrZXk"
+
+// comesAndGoes has connections that end as soon as they are there.
+func comesAndGoes(context.Context, net.Conn, func(context.Context) bool) {}
+
 // subscribesToMuch sends frames that are full of subscriptions.
 func subscribesToMuch() abuse {
-	frame := clientFrame(`{"updateSubscription":{"add":[` + join(10_000, `{"channel":"c%d"}`) + `]}}`)
+	return frames(clientFrame(`{"updateSubscription":{"add":[`+join(10_000, `{"channel":"c%d"}`)+`]}}`), "Sec-WebSocket-Protocol: millrace.v1.json\r\n")
+}
+
+// frames sends the same frame again and again.
+func frames(frame []byte, head ...string) abuse {
 	return func(ctx context.Context, conn net.Conn, next func(context.Context) bool) {
-		_, err := io.WriteString(conn, getSocket("", "Sec-WebSocket-Protocol: millrace.v1.json\r\n"))
+		_, err := io.WriteString(conn, getSocket("", strings.Join(head, "")))
 		var reading sync.WaitGroup
 		reading.Go(func() { _, _ = io.Copy(io.Discard, conn) })
 		for err == nil && next(ctx) {
