@@ -26,7 +26,7 @@ func Build(ctx context.Context, dir string) error {
 			return fmt.Errorf("build %s: %w", build.what, err)
 		}
 	}
-	return nil
+	return writeCertificate(dir)
 }
 
 func moduleDir(ctx context.Context) (string, error) {

@@ -30,20 +30,22 @@ type Options struct {
 	Setups      int           // connections that are set up
 	Idle        int           // connections whose memory is looked at
 	Readers     int           // of which one in ten stalls
+	Crowd       int           // subscribers of a channel that is broadcast to
+	Process     string        // time or number of times for each benchmark without a wire
 }
 
 // Full is a measurement to publish.
 var Full = Options{
 	Only: regexp.MustCompile(""), Measures: regexp.MustCompile(""), Rounds: 5, Noise: 0.15, Pin: true,
-	Duration: 1500 * time.Millisecond, Settle: time.Second, Rate: 100, Size: 128, Window: 256,
-	Subscribers: 500, Setups: 2000, Idle: 10_000, Readers: 100,
+	Duration: time.Second, Settle: time.Second, Rate: 100, Size: 128, Window: 256,
+	Subscribers: 500, Setups: 2000, Idle: 10_000, Readers: 100, Crowd: 19_000, Process: "1s",
 }
 
 // Quick shows in a few seconds that everything works. Its figures mean nothing.
 var Quick = Options{
 	Only: regexp.MustCompile(""), Measures: regexp.MustCompile(""), Rounds: 1, Noise: 1,
 	Duration: 200 * time.Millisecond, Settle: 50 * time.Millisecond, Rate: 100, Size: 128, Window: 16,
-	Subscribers: 20, Setups: 100, Idle: 100, Readers: 20,
+	Subscribers: 20, Setups: 100, Idle: 100, Readers: 20, Crowd: 200, Process: "1x",
 }
 
 // harness carries out a comparison.

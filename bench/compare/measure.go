@@ -3,20 +3,17 @@ package compare
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"millrace.dev/bench/load"
 )
 
-// measure is one thing that is measured of every contender.
+// measure is one thing that is measured.
 type measure struct {
 	name string
 	take func(*harness, context.Context, Contender) (sample, error)
-	// A connection of its own for each subscriber is what it is about.
-	alone bool
-	// It is about connections, not about sending.
-	connections bool
-	// Memory hardly differs from round to round, and takes long to look at.
+	// What hardly differs from round to round, and takes long, has fewer.
 	rounds int
 }
 
@@ -24,16 +21,15 @@ var measures = []measure{
 	{name: "rate", take: (*harness).rate},
 	{name: "burst", take: (*harness).burst},
 	{name: "saturated", take: (*harness).saturated},
-	{name: "setup", take: (*harness).setup, connections: true},
-	{name: "idle", take: (*harness).idle, connections: true, rounds: 3},
-	{name: "stalled", take: (*harness).stalled, alone: true, connections: true},
+	{name: "setup", take: (*harness).setup},
+	{name: "idle", take: (*harness).idle, rounds: 2},
+	{name: "stalled", take: (*harness).stalled},
+	{name: "elsewhere", take: (*harness).elsewhere, rounds: 3},
+	{name: "process", take: (*harness).inProcess, rounds: 3},
 }
 
-// isOf reports whether the measure says anything of a contender.
-func (m measure) isOf(c Contender) bool {
-	shares := c.wire.Streams > 1
-	return (!m.alone || !shares) && (!m.connections || !c.Sends)
-}
+// isOf reports whether the measure is taken of a contender.
+func (m measure) isOf(c Contender) bool { return slices.Contains(c.measures, m.name) }
 
 // sample is what one visit found.
 type sample struct {

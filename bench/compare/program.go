@@ -14,6 +14,7 @@ type program struct {
 	name     string // of the binary
 	args     []string
 	streams  bool // it has an address of its own for streams
+	tls      bool // its streams have TLS
 	profiles bool // its garbage is collected by asking for a profile, at an address of its own; else by POST /gc
 	header   []load.Field
 }
@@ -52,11 +53,15 @@ func (p program) with(args ...string) program {
 // token is every subscriber's, with what each server asks of one.
 var token = signToken()
 
+func grant(channel string) map[string]any {
+	return map[string]any{"pattern": channel, "actions": []string{"subscribe"}}
+}
+
 func signToken() string {
 	claims := jwt.MapClaims{
 		"sub":     "subscriber",
 		"exp":     time.Now().Add(24 * time.Hour).Unix(),
-		"grants":  []any{map[string]any{"pattern": "bench", "actions": []string{"subscribe"}}},
+		"grants":  []any{grant("bench"), grant(otherChannel)},
 		"mercure": map[string]any{"subscribe": []string{"bench"}},
 	}
 	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))

@@ -46,8 +46,16 @@ func (h *harness) start(ctx context.Context, p program) (*server, error) {
 		}
 		args = append(args, "--admin-listen", admin)
 	}
+	certificate, key := filepath.Join(h.Binaries, certificateFile), filepath.Join(h.Binaries, keyFile)
+	env := append(os.Environ(), "GOMAXPROCS=1", "BENCH_SECRET="+secret)
+	switch {
+	case p.tls && p.profiles:
+		args = append(args, "--tls-cert", certificate, "--tls-key", key)
+	case p.tls:
+		env = append(env, "BENCH_CERT="+certificate, "BENCH_KEY="+key)
+	}
 	command := exec.CommandContext(ctx, filepath.Join(h.Binaries, p.name), args...)
-	command.Env = append(os.Environ(), "GOMAXPROCS=1", "BENCH_SECRET="+secret)
+	command.Env = env
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	s := &server{program: p, command: command, said: newOutput(), admin: admin}
 	command.Stdout, command.Stderr = s.said, s.said
@@ -55,10 +63,13 @@ func (h *harness) start(ctx context.Context, p program) (*server, error) {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
 	var err error
-	if s.address, err = s.said.find(ctx, `listening on http://(\S+)`); err == nil {
+	if s.address, err = s.said.find(ctx, `listening on https?://(\S+)`); err == nil {
 		s.streams = s.address
-		if p.streams {
+		switch {
+		case p.streams:
 			s.streams, err = s.said.find(ctx, `streams on (\S+)`)
+		case p.tls:
+			s.address = admin // which needs none on loopback
 		}
 	}
 	if err != nil {

@@ -14,23 +14,31 @@ import (
 var metrics = []struct {
 	name, title string
 	ratio       bool // it says something to divide ours by another's
+	inProcess   bool // there is no wire, and nobody else
 }{
-	{"cpu", "CPU a delivery, µs", true},
-	{"allocations", "allocations a delivery", false},
-	{"p50", "p50, ms", true},
-	{"p99", "p99, ms", true},
-	{"p999", "p99.9, ms", true},
-	{"held", "rate held", false},
-	{"burst cpu", "CPU a delivery in bursts, µs", true},
-	{"burst p99", "p99 in bursts, ms", true},
-	{"deliveries", "saturated: deliveries/s", true},
-	{"saturated cpu", "saturated: CPU a delivery, µs", true},
-	{"saturated p99", "saturated: p99, ms", true},
-	{"server busy", "saturated: server's processor", false},
-	{"setup", "setup, µs CPU", true},
-	{"idle", "idle, KB", true},
-	{"stalled", "stalled reader, KB of kernel", true},
-	{"stalled p99", "others' p99 when 10 % stall", false},
+	{"cpu", "CPU a delivery, µs", true, false},
+	{"allocations", "allocations a delivery", false, false},
+	{"p50", "p50, ms", true, false},
+	{"p99", "p99, ms", true, false},
+	{"p999", "p99.9, ms", true, false},
+	{"held", "rate held", false, false},
+	{"burst cpu", "CPU a delivery in bursts, µs", true, false},
+	{"burst p99", "p99 in bursts, ms", true, false},
+	{"deliveries", "saturated: deliveries/s", true, false},
+	{"saturated cpu", "saturated: CPU a delivery, µs", true, false},
+	{"saturated p99", "saturated: p99, ms", true, false},
+	{"server busy", "saturated: server's processor", false, false},
+	{"setup", "setup, µs CPU", true, false},
+	{"idle", "idle, KB", true, false},
+	{"stalled", "stalled reader, KB of kernel", true, false},
+	{"stalled p99", "others' p99 when 10 % stall", false, false},
+	{"elsewhere p99", "publishing elsewhere: p99, ms", true, false},
+	{"subscribe p99", "subscribing elsewhere: p99, ms", true, false},
+	{"broadcast busy", "server's processor", false, false},
+	{"deliver", "a delivery to one of 100,000, ns", false, true},
+	{"deliver growth", "the same, divided by one of 1,000", false, true},
+	{"publish", "a publish to one of 100,000 channels, ns", false, true},
+	{"publish growth", "the same, divided by one of 100", false, true},
 }
 
 // WriteMarkdown writes a table of each group, and how ours stands to each other

@@ -18,6 +18,7 @@ var targets = []target{
 	{ours: "millrace WebSocket", metric: "cpu", other: "floor: io_uring", most: 1.3},
 	{ours: "millrace WebSocket, no ring", metric: "cpu", other: "centrifuge WebSocket", most: 0.60},
 	{ours: "millrace WebSocket, no ring", metric: "cpu", other: "floor: send(2)", most: 1.3},
+	{ours: "millrace WebSocket, no ring", metric: "p99", other: "centrifuge WebSocket", most: 0.7},
 	{ours: "millrace WebSocket", metric: "p99", other: "centrifuge WebSocket", most: 0.7},
 	{ours: "millrace WebSocket", metric: "deliveries", other: "centrifuge WebSocket", least: 5},
 	{ours: "millrace WebSocket", metric: "saturated p99", other: "centrifuge WebSocket", most: 0.1},
@@ -31,6 +32,8 @@ var targets = []target{
 	{ours: "millrace SSE, no ring", metric: "cpu", other: "mercure SSE", most: 0.55},
 	{ours: "millrace SSE", metric: "p99", other: "centrifuge SSE", most: 0.7},
 	{ours: "millrace SSE", metric: "p99", other: "mercure SSE", most: 0.7},
+	{ours: "millrace SSE, no ring", metric: "p99", other: "centrifuge SSE", most: 0.7},
+	{ours: "millrace SSE, no ring", metric: "p99", other: "mercure SSE", most: 0.7},
 	{ours: "millrace SSE", metric: "deliveries", other: "mercure SSE", least: 10},
 	{ours: "millrace SSE", metric: "saturated p99", other: "mercure SSE", most: 0.1},
 	{ours: "millrace SSE", metric: "idle", most: 3},
@@ -42,7 +45,16 @@ var targets = []target{
 	{ours: "millrace gRPC", metric: "burst cpu", other: "grpc-go, shared buffers", most: 1},
 	{ours: "millrace gRPC", metric: "stalled", most: 64},
 	{ours: "millrace Connect ×100", metric: "burst cpu", other: "grpc-go, shared buffers ×100", most: 1},
+	{ours: "millrace gRPC ×100", metric: "burst cpu", other: "grpc-go, shared buffers ×100", most: 1},
 	{ours: "millrace Connect ×100", metric: "idle", most: 20},
+	{ours: "millrace WebSocket, TLS", metric: "idle", other: "centrifuge WebSocket, TLS", most: 0.5},
+	{ours: "millrace SSE, TLS", metric: "idle", other: "centrifuge SSE, TLS", most: 0.5},
+	{ours: "millrace", metric: "elsewhere p99", most: 5},
+	{ours: "millrace", metric: "subscribe p99", most: 5},
+	{ours: "millrace, no ring", metric: "elsewhere p99", most: 5},
+	{ours: "millrace, no ring", metric: "subscribe p99", most: 5},
+	{ours: ourProcess, metric: "deliver growth", most: 1.3},
+	{ours: ourProcess, metric: "publish growth", most: 1.3},
 }
 
 // WriteTargets writes what we are out for, and how far we are.

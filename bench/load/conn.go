@@ -19,6 +19,7 @@ type protocol interface {
 type conn struct {
 	client   *Client
 	socket   socket
+	secure   *secure // nil without TLS
 	protocol protocol
 	streams  []*stream
 	rest     []byte // the beginning of a unit whose end has not come
@@ -49,18 +50,48 @@ func (cn *conn) dial() error {
 	if cn.socket, err = dial(cn.client.target.Address); err != nil {
 		return err
 	}
-	if err := cn.socket.write(first); err != nil {
+	if cn.client.target.Wire.TLS {
+		if cn.secure, err = secured(cn.socket); err != nil {
+			return errors.Join(err, cn.socket.close())
+		}
+	}
+	if err := cn.write(first); err != nil {
 		return errors.Join(err, cn.socket.close())
 	}
 	cn.client.conns = append(cn.client.conns, cn)
 	return cn.client.poll.add(int(cn.socket), cn.readable)
 }
 
-// readable reads once: what is left makes the connection readable again.
+// write writes all of b.
+func (cn *conn) write(b []byte) error {
+	if cn.secure != nil {
+		return cn.secure.write(b)
+	}
+	return cn.socket.write(b)
+}
+
+// readable reads once: what is left makes the connection readable again. What TLS
+// leaves does not, so there it reads until there is nothing.
 func (cn *conn) readable() error {
+	if cn.secure == nil {
+		_, err := cn.readOnce(cn.socket.read)
+		return err
+	}
+	for {
+		n, err := cn.readOnce(cn.secure.read)
+		if n == 0 || err != nil || cn.closed {
+			return err
+		}
+	}
+}
+
+func (cn *conn) readOnce(read func([]byte) (int, error)) (int, error) {
 	buffer := cn.client.buffer
 	kept := copy(buffer, cn.rest)
-	n, err := cn.socket.read(buffer[kept:])
+	n, err := read(buffer[kept:])
+	if n == 0 && err == nil {
+		return 0, nil
+	}
 	cn.client.read()
 	data := buffer[:kept+n]
 	var used int
@@ -68,13 +99,13 @@ func (cn *conn) readable() error {
 		used, err = cn.protocol.feed(data)
 	}
 	if errors.Is(err, io.EOF) {
-		return cn.lose()
+		return n, cn.lose()
 	}
 	if err == nil && used == 0 && len(data) == len(buffer) {
 		err = errors.New("a frame is larger than the buffer")
 	}
 	cn.rest = append(cn.rest[:0], data[used:]...)
-	return err
+	return n, err
 }
 
 // lose is what happens when the server ends a connection: it counts, unless it

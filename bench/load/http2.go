@@ -109,7 +109,7 @@ func (h *http2Conn) feed(data []byte) (int, error) {
 	if h.out.Len() == 0 {
 		return used, nil
 	}
-	return used, h.conn.socket.write(h.flush())
+	return used, h.conn.write(h.flush())
 }
 
 func (h *http2Conn) frame(frame http2.Frame) error {

@@ -66,7 +66,7 @@ func (w *webSocket) handshake(data []byte) (int, error) {
 	if first == nil {
 		return size, nil
 	}
-	return size, w.conn.socket.write(first)
+	return size, w.conn.write(first)
 }
 
 func (w *webSocket) frame(op byte, payload []byte) error {
@@ -74,14 +74,14 @@ func (w *webSocket) frame(op byte, payload []byte) error {
 	case opClose:
 		return io.EOF
 	case opPing:
-		return w.conn.socket.write(appendFrame(nil, opPong, payload))
+		return w.conn.write(appendFrame(nil, opPong, payload))
 	case opPong:
 		return nil
 	}
 	w.conn.streams[0].take(payload)
 	ping := w.conn.client.target.Wire.Ping
 	if ping != "" && hasLine(payload, ping) {
-		return w.conn.socket.write(appendFrame(nil, opText, []byte(ping)))
+		return w.conn.write(appendFrame(nil, opText, []byte(ping)))
 	}
 	return nil
 }

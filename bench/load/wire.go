@@ -31,6 +31,8 @@ type Wire struct {
 	Ping string
 	// Streams on one connection, of HTTP/2. Default 1.
 	Streams int
+	// TLS, with any certificate.
+	TLS bool
 }
 
 func (w Wire) method() string {

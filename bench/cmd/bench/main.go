@@ -39,7 +39,7 @@ func parseFlags() flags {
 	var f flags
 	full := compare.Full
 	flag.StringVar(&f.only, "only", "", "`expression` that the names of contenders match, such as WebSocket")
-	flag.StringVar(&f.measures, "measures", ".*", "`expression` that the whole name of a measure matches: rate, burst, saturated, setup, idle, stalled")
+	flag.StringVar(&f.measures, "measures", ".*", "`expression` that the whole name of a measure matches: rate, burst, saturated, setup, idle, stalled, elsewhere, process")
 	flag.StringVar(&f.json, "json", "bench.json", "`file` for all samples")
 	flag.StringVar(&f.document, "document", "", "`file` in Markdown in which this run's tables take the place of the last one's")
 	flag.BoolVar(&f.quick, "quick", false, "only show that everything works; of the other flags, -only and -measures count")

@@ -28,8 +28,8 @@ func run() error {
 	mux.Handle("/connection/websocket", centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{}))
 	mux.Handle("/connection/sse", centrifuge.NewSSEHandler(node, centrifuge.SSEConfig{PingPongConfig: unanswered}))
 	mux.Handle("/connection/http_stream", centrifuge.NewHTTPStreamHandler(node, centrifuge.HTTPStreamConfig{PingPongConfig: unanswered}))
-	return peer.Serve(mux, func(data []byte) error {
-		_, err := node.Publish(peer.Channel, data)
+	return peer.ServeChannels(mux, func(channel string, data []byte) error {
+		_, err := node.Publish(channel, data)
 		return err
 	})
 }

@@ -26,13 +26,18 @@ const Channel = "bench"
 func Secret() []byte { return []byte(os.Getenv("BENCH_SECRET")) }
 
 // Serve serves mux on a free port of loopback, over HTTP/1.1 and cleartext
-// HTTP/2, and prints the address. It adds the routes POST /publish/bench and
-// POST /gc.
+// HTTP/2, and prints the address; where there is a certificate, on another with
+// TLS as well. It adds the routes POST /publish/bench and POST /gc.
 func Serve(mux *http.ServeMux, publish func(data []byte) error) error {
-	mux.HandleFunc("POST /publish/"+Channel, func(w http.ResponseWriter, r *http.Request) {
+	return ServeChannels(mux, func(_ string, data []byte) error { return publish(data) })
+}
+
+// ServeChannels is Serve of a server that has other channels as well.
+func ServeChannels(mux *http.ServeMux, publish func(channel string, data []byte) error) error {
+	mux.HandleFunc("POST /publish/{channel}", func(w http.ResponseWriter, r *http.Request) {
 		data, err := io.ReadAll(r.Body)
 		if err == nil {
-			err = publish(data)
+			err = publish(r.PathValue("channel"), data)
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -50,7 +55,17 @@ func Serve(mux *http.ServeMux, publish func(data []byte) error) error {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{Handler: mux, Protocols: &protocols, ReadHeaderTimeout: 10 * time.Second}
-	return server.Serve(listener)
+	failed := make(chan error, 2)
+	if cert := os.Getenv("BENCH_CERT"); cert != "" {
+		secure, err := Listen()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stdout, "streams on %s\n", secure.Addr())
+		go func() { failed <- server.ServeTLS(secure, cert, os.Getenv("BENCH_KEY")) }()
+	}
+	go func() { failed <- server.Serve(listener) }()
+	return <-failed
 }
 
 // Listen finds a free port of loopback.
