@@ -1,19 +1,23 @@
 import { QueryClient, QueryClientProvider, useQuery } from '@tanstack/react-query';
-import { Profiler, type ReactNode } from 'react';
+import { type ReactNode, useLayoutEffect } from 'react';
 import { createRoot } from 'react-dom/client';
 import { channelQuery } from '../../src/query/index.ts';
 import { RealtimeProvider, useMessages, useRealtimeClient } from '../../src/react/index.ts';
 
-/** When React committed, and when the browser made frames. */
-export const commits: number[] = [];
-export const frames: number[] = [];
-/** How long this page's own work in each commit took, in milliseconds. */
-export const work: number[] = [];
+/** What is counted: commits of React, and frames of the browser. */
+export const counted = { commits: 0, frames: 0 };
+/** What a handler received, in order. */
+export const numbers: number[] = [];
 
 export let client: ReturnType<typeof useRealtimeClient>;
 
-function List({ channel }: { channel: string }): ReactNode {
+function useCounted(): void {
   client = useRealtimeClient();
+  useLayoutEffect(() => void counted.commits++);
+}
+
+function List({ channel }: { channel: string }): ReactNode {
+  useCounted();
   const { messages } = useMessages<number>(channel, { max: 200 });
   return (
     <ul id="shown" data-last={messages.at(-1)?.data}>
@@ -25,7 +29,7 @@ function List({ channel }: { channel: string }): ReactNode {
 }
 
 function Cached({ channel }: { channel: string }): ReactNode {
-  client = useRealtimeClient();
+  useCounted();
   const { data } = useQuery(
     channelQuery<readonly number[], number>(client, {
       queryKey: [channel],
@@ -44,24 +48,25 @@ function Cached({ channel }: { channel: string }): ReactNode {
 }
 
 export function show(kind: 'list' | 'cache', url: string, channel: string): void {
-  const tick = (time: number): void => {
-    frames.push(time);
+  const tick = (): void => {
+    counted.frames++;
     requestAnimationFrame(tick);
   };
   requestAnimationFrame(tick);
   createRoot(document.getElementById('root') as HTMLElement).render(
     <QueryClientProvider client={new QueryClient()}>
       <RealtimeProvider config={{ type: 'websocket', url }}>
-        <Profiler
-          id="all"
-          onRender={(_, __, duration, ___, ____, committed) => {
-            commits.push(committed);
-            work.push(duration);
-          }}
-        >
-          {kind === 'list' ? <List channel={channel} /> : <Cached channel={channel} />}
-        </Profiler>
+        {kind === 'list' ? <List channel={channel} /> : <Cached channel={channel} />}
       </RealtimeProvider>
     </QueryClientProvider>,
   );
+}
+
+export function listen(channel: string): void {
+  client.subscribe(channel, (data) => numbers.push(data as number));
+}
+
+/** Begins to count. */
+export function count(): void {
+  Object.assign(counted, { commits: 0, frames: 0 });
 }

@@ -1,5 +1,12 @@
-/** 600 messages a second into a list and into a query cache. */
-import type { CDPSession, Page } from 'playwright-core';
+/**
+ * 600 messages a second into a list and into a query cache.
+ *
+ * What is measured is a frame's work: the processor time of all tasks of the page's main thread from one frame to the next, as Chromium traces
+ * it. On a clock a frame lasts as long as the machine lets it, which says more of its other programs than of this page; the work is that of the page alone, and
+ * whatever is beside it can only make it more, by cold caches, as does code that is not compiled yet. So there are rounds until one is as it must be. The
+ * tracing itself is part of the work.
+ */
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type * as burst from './burst.page.tsx';
 import { createStage, type Server, type Stage, startServer } from './stage.ts';
@@ -7,8 +14,11 @@ import { createStage, type Server, type Stage, startServer } from './stage.ts';
 declare const m: typeof burst;
 
 const perSecond = 600;
-const seconds = 3;
-const total = perSecond * seconds;
+const perRound = 2 * perSecond;
+const mostRounds = 10;
+
+/** The work, in milliseconds, for which a frame of a 60 Hz screen has time. */
+const frame = 16;
 
 let server: Server;
 let stage: Stage;
@@ -16,7 +26,7 @@ let stage: Stage;
 beforeAll(async () => {
   [server, stage] = await Promise.all([
     startServer('--limits-publish-rate', '10000', '--limits-call-rate', '10000'),
-    createStage(`export * from './burst.page.tsx'`),
+    createStage(`export * from './burst.page.tsx'`, { define: { 'process.env.NODE_ENV': '"production"' } }),
   ]);
 });
 afterAll(async () => {
@@ -24,14 +34,14 @@ afterAll(async () => {
   await server?.kill();
 });
 
-/** Publishes numbers at an even pace, over one connection of a backend. */
-async function pour(channel: string): Promise<void> {
+/** Publishes the numbers after `from` at an even pace, over one connection of a backend. */
+async function pour(channel: string, from: number): Promise<void> {
   const start = performance.now();
-  for (let n = 0; n < total; ) {
-    const due = Math.min(total, Math.ceil(((performance.now() - start) / 1000) * perSecond));
+  for (let n = 0; n < perRound; ) {
+    const due = Math.min(perRound, Math.ceil(((performance.now() - start) / 1000) * perSecond));
     const requests = Array.from({ length: Math.max(due - n, 0) }, (_, i) => ({
       channel,
-      payload: { json: String(n + i + 1) },
+      payload: { json: String(from + n + i + 1) },
     }));
     n = Math.max(due, n);
     if (requests.length > 0) {
@@ -46,54 +56,69 @@ async function pour(channel: string): Promise<void> {
   }
 }
 
-async function metrics(devtools: CDPSession): Promise<Readonly<Record<string, number>>> {
-  const { metrics } = await devtools.send('Performance.getMetrics');
-  return Object.fromEntries(metrics.map(({ name, value }) => [name, value]));
+/** What Chromium traces: times in microseconds, `tdur` those of the processor. */
+interface TraceEvent {
+  readonly name: string;
+  readonly tid: number;
+  readonly pid: number;
+  readonly ts: number;
+  readonly dur?: number;
+  readonly tdur?: number;
 }
 
-function p95(times: readonly number[]): string {
-  return (times.toSorted((a, b) => a - b)[Math.floor(times.length * 0.95)] ?? 0).toFixed(1);
+/** The work of each frame while something runs, in milliseconds, the least first. */
+async function workOfFrames(page: Page, run: () => Promise<void>): Promise<readonly number[]> {
+  const categories = ['devtools.timeline', 'disabled-by-default-devtools.timeline'];
+  await stage.browser.startTracing(page, { categories });
+  await run();
+  const trace = await stage.browser.stopTracing();
+  const { traceEvents: events }: { traceEvents: readonly TraceEvent[] } = JSON.parse(trace.toString());
+  const starts = events.filter(({ name }) => name === 'FireAnimationFrame');
+  const tasks = events
+    .filter(({ name, pid, tid }) => name === 'RunTask' && pid === starts[0]?.pid && tid === starts[0].tid)
+    .toSorted((a, b) => a.ts - b.ts);
+  const frames = [0];
+  for (const { ts, dur = 0, tdur = 0 } of tasks) {
+    frames[frames.length - 1] = (frames.at(-1) ?? 0) + tdur / 1000;
+    if (starts.some((start) => start.ts >= ts && start.ts <= ts + dur)) frames.push(0);
+  }
+  return frames.slice(1, -1).toSorted((a, b) => a - b); // the first and the last are not whole
 }
 
-const last = (page: Page) => page.getAttribute('#shown', 'data-last');
+/** What 95 of 100 are at most. */
+function p95(sorted: readonly number[]): number {
+  return sorted[Math.ceil(sorted.length * 0.95) - 1] ?? Number.POSITIVE_INFINITY;
+}
 
-it.each(['list', 'cache'] as const)('a %s renders at most once a frame, and shows every message', async (kind) => {
-  const channel = `burst.${kind}`;
-  const page = await stage.page();
-  const got = page.evaluate(({ kind, url, channel }) => m.show(kind, url, channel), {
-    kind,
-    url: `${server.url}/ws`,
-    channel,
-  });
-  await got;
-  await expect.poll(() => page.evaluate((name) => m.client?.channel(name).getState(), channel)).toBe('subscribed');
-  await page.evaluate((name) => {
-    Object.assign(globalThis, { numbers: [] });
-    m.client.subscribe(name, (data) => (globalThis as unknown as { numbers: unknown[] }).numbers.push(data));
-    for (const list of [m.commits, m.frames, m.work]) list.length = 0;
-  }, channel);
-  const devtools = await page.context().newCDPSession(page);
-  await devtools.send('Performance.enable', { timeDomain: 'threadTicks' });
-  const { TaskDuration: before = 0 } = await metrics(devtools);
-  await pour(channel);
-  await expect.poll(() => last(page)).toBe(String(total));
-  const { commits, frames, work, numbers } = await page.evaluate(() => ({
-    commits: m.commits,
-    frames: m.frames,
-    work: m.work,
-    numbers: (globalThis as unknown as { numbers: number[] }).numbers,
-  }));
-  expect(numbers).toEqual(Array.from({ length: total }, (_, i) => i + 1));
-  if (kind === 'cache') expect(await page.getAttribute('#shown', 'data-count')).toBe(String(total));
-
-  expect(commits.length).toBeLessThanOrEqual(frames.length + 1);
-  expect(commits.length).toBeLessThan(total / 2);
-
-  // The processor's time, not that of the wall: what else the machine does is not the page's.
-  const { TaskDuration: worked = 0 } = await metrics(devtools);
-  const cost = (((worked - before) / frames.length) * 1000).toFixed(1);
-  console.log(
-    `${kind}: ${frames.length} frames of ${cost} ms, ${commits.length} renders, 95 % of them within ${p95(work)} ms`,
-  );
-  await page.context().close();
-});
+it.each(['list', 'cache'] as const)(
+  'a %s shows every message, and renders once a frame that is soon done',
+  async (kind) => {
+    const channel = `burst.${kind}`;
+    const page = await stage.page();
+    await page.evaluate(({ kind, url, channel }) => m.show(kind, url, channel), {
+      kind,
+      url: `${server.url}/ws`,
+      channel,
+    });
+    await expect.poll(() => page.evaluate((name) => m.client?.channel(name).getState(), channel)).toBe('subscribed');
+    await page.evaluate((name) => m.listen(name), channel);
+    const rounds: number[] = [];
+    while (rounds.length < mostRounds && !(Math.min(...rounds) < frame)) {
+      const sent = rounds.length * perRound;
+      const work = await workOfFrames(page, async () => {
+        await page.evaluate(() => m.count());
+        await pour(channel, sent);
+        await expect.poll(() => page.getAttribute('#shown', 'data-last')).toBe(String(sent + perRound));
+        const { commits, frames } = await page.evaluate(() => m.counted);
+        expect(commits).toBeLessThanOrEqual(frames + 1);
+      });
+      rounds.push(p95(work));
+      console.log(`${kind}: ${work.length} frames, 95 % of them within ${p95(work).toFixed(1)} ms of work`);
+    }
+    const numbers = await page.evaluate(() => m.numbers);
+    expect(numbers).toEqual(Array.from({ length: rounds.length * perRound }, (_, i) => i + 1));
+    if (kind === 'cache') expect(await page.getAttribute('#shown', 'data-count')).toBe(String(numbers.length));
+    expect(Math.min(...rounds)).toBeLessThan(frame);
+    await page.context().close();
+  },
+);
