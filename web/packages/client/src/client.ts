@@ -90,7 +90,6 @@ export function createClient(options: ClientOptions): UntypedClient {
   const prefix = `${Math.random().toString(36).slice(2, 10)}${Date.now().toString(36)}-`;
   const subscriptions = new Map<string, Subscription>();
   const channels = new Map<string, Channel>();
-  const asked = new Map<number | undefined, Subscription>(); // subscribe commands without an answer
   const changes = createListeners<[]>();
   const errors = createListeners<[RealtimeError]>();
   const messages = createListeners<[Message]>();
@@ -101,18 +100,13 @@ export function createClient(options: ClientOptions): UntypedClient {
   let asleep: Undo = () => {};
 
   const connection = createConnection(options, {
-    subscriptions: () =>
-      [...subscriptions.values()].flatMap((s) => {
-        const command = s.resume();
-        return command ? [{ ...command, id: expect(s) }] : [];
-      }),
+    subscriptions: () => [...subscriptions.values()].flatMap((s) => s.resume() ?? []),
     opened() {
       for (const s of subscriptions.values()) s.opened();
       requests.flush();
     },
     frame,
     lost(error) {
-      asked.clear();
       for (const s of subscriptions.values()) s.lost();
       if (!error.retryable) errors.emit(error);
     },
@@ -123,10 +117,6 @@ export function createClient(options: ClientOptions): UntypedClient {
 
   function number(): number {
     return ++last;
-  }
-  function expect(s: Subscription): number {
-    asked.set(number(), s);
-    return last;
   }
   function changed(): void {
     snapshot = { ...connection.snapshot(), queued: requests.size };
@@ -161,16 +151,16 @@ export function createClient(options: ClientOptions): UntypedClient {
       errors.emit(error as RealtimeError);
       return;
     }
-    const results = of(message.channel).map((s) => s.deliver(message));
+    const those = of(message.channel);
+    const contested = those.length > 1 && !those.some((s) => s.conflates);
+    const results = those.map((s) => s.deliver(message, contested));
     if (results.length === 0 || results.includes(true)) messages.emit(message);
   }
 
   function notice(n: Notice): void {
-    const subscriber = asked.get(n.id);
-    if (subscriber) {
-      asked.delete(n.id);
-      subscriber.notice(n);
-    } else if (requests.answer(n)) return;
+    const subscriber = [...subscriptions.values()].find((s) => s.asked() === n.id);
+    if (subscriber) subscriber.notice(n);
+    else if (requests.answer(n)) return;
     else if (n.type === 'error') refused(new RealtimeError(n));
     else if ('for' in n) for (const s of of(n.for)) s.notice(n);
   }
@@ -182,18 +172,13 @@ export function createClient(options: ClientOptions): UntypedClient {
 
   /** The subscriptions that a channel belongs to. */
   function of(name: string): Subscription[] {
-    return [...subscriptions.values()].filter((s) => s.name === name || matches(s.name, name));
-  }
-
-  function transmit(command: Command): boolean {
-    const s = command.type === 'subscribe' ? subscriptions.get(command.channel) : undefined;
-    return connection.send(s ? { ...command, id: expect(s) } : command);
+    return [...subscriptions.values()].filter((s) => s.wanted() && matches(s.name, name));
   }
 
   function channel(name: string, channelOptions: ChannelOptions = {}): Channel {
     let handle = channels.get(name);
     if (!handle) {
-      const s = createSubscription(name, channelOptions, transmit, dirty, errors.emit);
+      const s = createSubscription(name, channelOptions, number, connection.send, dirty, errors.emit);
       subscriptions.set(name, s);
       handle = createChannel(s, { prefix, dirty, ask, publish });
       channels.set(name, handle);

@@ -4,9 +4,9 @@ import type { Handler, Message } from './message.ts';
 import { createRoster, type Roster } from './presence.ts';
 import {
   type ChannelOptions,
-  type Command,
   type ErrorBody,
   type Notice,
+  type Numbered,
   type Position,
   positionOf,
   type SubscribeCommand,
@@ -30,9 +30,14 @@ export interface Presence {
   readonly data: unknown;
 }
 
+/** A subscribe command, and the number by which its answer is known. */
+type Asked = SubscribeCommand & { readonly id: number };
+
 /** A channel or pattern as the client wants it, whatever becomes of links. */
 export interface Subscription {
   readonly name: string;
+  /** What is replaced by something later is left out, and nobody says so. */
+  readonly conflates: boolean;
   readonly messages: Listeners<Parameters<Handler>>;
   readonly gaps: Listeners<[Gap]>;
   readonly errors: Listeners<[RealtimeError]>;
@@ -40,27 +45,33 @@ export interface Subscription {
   readonly roster: Roster;
   state(): SubscriptionState;
   position(): Position | undefined;
+  /** Whether anybody listens or watches. */
+  wanted(): boolean;
   /** Makes the client present, or no longer present for `undefined`. The same object again changes nothing. */
   present(as: Presence | undefined): void;
   /** Asks the server for what has changed since it was asked. */
   sync(): void;
+  /** Number of the newest subscribe command. */
+  asked(): number;
   /** What to ask on a new link. */
-  resume(): SubscribeCommand | undefined;
+  resume(): Asked | undefined;
   /** There is a new link, which was asked that. */
   opened(): void;
   /** Says goodbye, until the next link. */
   leave(): void;
   /** The link is gone. */
   lost(): void;
-  deliver(message: Message): boolean;
+  /** Takes a message that comes after what it has had. It may be of another subscription as well, if it is contested. */
+  deliver(message: Message, contested: boolean): boolean;
   notice(notice: Notice): void;
 }
 
-/** Makes the subscription of a name. `send` answers whether there is a link; `dirty` asks for a `sync` soon. */
+/** Makes the subscription of a name. `number` numbers commands, `send` answers whether there is a link, `dirty` asks for a `sync` soon. */
 export function createSubscription(
   name: string,
   options: ChannelOptions,
-  send: (command: Command) => boolean,
+  number: () => number,
+  send: (command: Numbered) => boolean,
   dirty: () => void,
   report: (error: RealtimeError) => void,
 ): Subscription {
@@ -73,6 +84,7 @@ export function createSubscription(
   const seen = new Map<string, Position>(); // last message of each channel that matches
   let state: SubscriptionState = 'idle';
   let position: Position | undefined;
+  let asked = -1;
   let since: Position | undefined; // as the server was asked
   let watched = false; // as the server was asked
   let resuming = false; // the link that is being opened asks for it
@@ -83,11 +95,13 @@ export function createSubscription(
     return messages.size + watchers.size > 0;
   }
 
-  function command(): SubscribeCommand {
+  function command(): Asked {
     watched = watchers.size > 0;
     since = position;
+    asked = number();
     return {
       ...options,
+      id: asked,
       type: 'subscribe',
       channel: name,
       ...(since && { since, recent: 0 }),
@@ -142,7 +156,7 @@ export function createSubscription(
   }
 
   function confirmed(notice: Extract<Notice, { type: 'subscribed' }>): void {
-    if (state !== 'subscribing') return;
+    if (state !== 'subscribing' || notice.for !== name) return;
     state = 'subscribed';
     if (!notice.resumed) position = positionOf(notice) ?? position;
     if (watched !== watchers.size > 0) dirty();
@@ -160,6 +174,7 @@ export function createSubscription(
 
   return {
     name,
+    conflates: options.latestPerKey ?? false,
     messages,
     gaps,
     errors,
@@ -167,11 +182,13 @@ export function createSubscription(
     roster,
     state: () => state,
     position: () => position,
+    wanted,
     present(as) {
       presence = as;
       dirty();
     },
     sync,
+    asked: () => asked,
     resume() {
       resuming = wanted();
       return resuming ? command() : undefined;
@@ -190,14 +207,19 @@ export function createSubscription(
       if (state !== 'failed') state = 'idle';
       resuming = false;
     },
-    deliver(message) {
-      const { channel, position: at } = message;
+    deliver(message, contested) {
+      const { channel, position: at, raw } = message;
       if (at) {
-        if (since && state === 'subscribing') return false; // of an earlier subscription; the one that resumes has it too
-        const last = seen.get(channel) ?? (isPattern ? undefined : position);
-        if (last && last.epoch === at.epoch && at.offset <= last.offset) return false;
-        seen.set(channel, at);
-        if (!isPattern) position = at;
+        // Of another subscription; the one that is being opened has it in its turn, if it is to have it.
+        if (state === 'subscribing' && (contested || since || options.recent)) return false;
+        const last = isPattern ? seen.get(channel) : position;
+        if (last && last.epoch === at.epoch) {
+          if (at.offset <= last.offset) return false;
+          // Of another one as well, which is ahead: nothing is missing in what is this one's.
+          if (contested && (raw.previousOffset ?? at.offset - 1) > last.offset) return false;
+        }
+        if (isPattern) seen.set(channel, at);
+        else position = at;
       }
       messages.emit(message.data, message);
       return true;
@@ -205,7 +227,7 @@ export function createSubscription(
     notice(notice) {
       if (notice.type === 'subscribed') confirmed(notice);
       else if (notice.type === 'error') fail(notice);
-      else if (notice.type === 'unsubscribed' && notice.error) fail(notice.error);
+      else if (notice.type === 'unsubscribed' && notice.error && notice.for === name) fail(notice.error);
       else if (notice.type === 'checkpoint') {
         const at = { offset: notice.offset, epoch: notice.epoch };
         move(notice.for, at);

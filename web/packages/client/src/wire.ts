@@ -94,6 +94,7 @@ export interface Delivery {
   readonly queryKeys?: readonly (readonly unknown[])[] | undefined;
   readonly offset?: number | undefined;
   readonly epoch?: string | undefined;
+  readonly previousOffset?: number | undefined;
   readonly messageId?: string | undefined;
   readonly publisher?: string | undefined;
   readonly key?: string | undefined;

@@ -4,6 +4,8 @@ import { type Client, createClient, fastBackoff, type Transport } from '../src/i
 import { createHub, type Hub } from '../src/shared/hub.ts';
 import { createTab } from '../src/shared/tab.ts';
 import { createFakeServer, type FakeServer } from '../src/testing/index.ts';
+import type { Frame } from '../src/wire.ts';
+import { fakeTransport } from './fake.ts';
 
 let server: FakeServer;
 let devtools: Devtools;
@@ -116,6 +118,32 @@ describe('tabs that share a connection', () => {
     await settle();
     expect(a.got).toEqual([]);
     expect(b.got).toEqual(['move']);
+  });
+
+  it('move on without what they do not want back', async () => {
+    const [a, b] = [await tab('chat'), await tab('chat')];
+    await a.client.publish('chat', 'mine', { excludeSelf: true });
+    await settle();
+    expect([a.got, b.got]).toEqual([[], ['mine']]);
+    expect(a.client.channel('chat').getPosition()).toEqual(b.client.channel('chat').getPosition());
+  });
+
+  it('tell each of them where a channel of a pattern is, though another listens to the channel itself', () => {
+    const transport = fakeTransport();
+    const alone = createHub(transport);
+    const told = ['chat.a', 'chat.*'].map((channel) => {
+      const frames: Frame[] = [];
+      const { receive } = alone.seat((message) => 'frame' in message && frames.push(message.frame));
+      receive({
+        open: { token: undefined, session: undefined, subscriptions: [{ type: 'subscribe', id: 1, channel }] },
+      });
+      return frames;
+    });
+    const link = transport.link();
+    link.open();
+    const checkpoint = { type: 'checkpoint', for: 'chat.a', offset: 5, epoch: 'e' } as const;
+    link.send(checkpoint);
+    expect(told).toEqual([[checkpoint], [checkpoint]]);
   });
 
   it('resume from their own positions when the link was lost', async () => {

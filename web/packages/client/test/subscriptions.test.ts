@@ -141,6 +141,19 @@ describe('subscribing', () => {
     expect(client.getSnapshot().state).toBe('connected');
   });
 
+  it('tells the beginning and the end of a channel from those of its pattern', async () => {
+    const client = await scene.connected();
+    client.subscribe('chat.*', () => {});
+    await settle();
+    const link = scene.transport.link();
+    link.send({ type: 'subscribed', for: 'chat.a', offset: 1, epoch: 'e', resumed: false });
+    expect(client.channel('chat.*').getState()).toBe('subscribing');
+    confirm(link, 'chat.*', 100);
+    link.send({ type: 'unsubscribed', for: 'chat.a', error: { reason: 'FORBIDDEN' } });
+    expect(client.channel('chat.*').getState()).toBe('subscribed');
+    expect(client.channel('chat.*').getPosition()).toEqual({ offset: 100, epoch: 'e' });
+  });
+
   it('isolates handlers', async () => {
     const reported = vi.fn();
     const { queueMicrotask: soon } = globalThis;
@@ -194,6 +207,86 @@ describe('subscribing', () => {
       since: { offset: 100 },
       seen: { 'chat.a': { offset: 1 }, 'chat.b': { offset: 7 } },
     });
+  });
+
+  it('hands over all of a replay, though a pattern brings a newer message first', async () => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    client.subscribe('chat.*', () => {});
+    client.subscribe('chat.a', (data) => got.push(data));
+    await settle();
+    confirm(scene.transport.link(), 'chat.*', 100);
+    confirm(scene.transport.link(), 'chat.a', 0);
+    scene.transport.link().send(message('chat.a', 1));
+    await scene.reconnected();
+    const link = scene.transport.link();
+    confirm(link, 'chat.*', 104); // it begins anew
+    confirm(link, 'chat.a', 1, true);
+    link.send(message('chat.a', 5), message('chat.a', 2));
+    link.send({ type: 'checkpoint', for: 'chat.a', offset: 3, epoch: 'e' });
+    link.send({ channel: 'chat.a', data: 6, offset: 6, epoch: 'e', previousOffset: 3 });
+    link.send(message('chat.a', 7), message('chat.a', 7));
+    expect(got).toEqual([1, 2, 6, 7]);
+  });
+
+  it.each([
+    ['chat.a', 'chat.*'],
+    ['chat.*', 'chat.a'],
+  ])('%s misses nothing that is on its way while %s begins', async (there, begins) => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    const later: unknown[] = [];
+    client.subscribe(there, (data) => got.push(data));
+    await settle();
+    const link = scene.transport.link();
+    confirm(link, there, 0);
+    link.send(message('chat.a', 1));
+    client.subscribe(begins, (data) => later.push(data));
+    await settle();
+    link.send(message('chat.a', 2)); // the server has not taken the new one yet, or it comes from there
+    confirm(link, begins, 3);
+    link.send(
+      message('chat.a', 4),
+      message('chat.a', 3),
+      message('chat.a', 4),
+      message('chat.a', 5),
+      message('chat.a', 5),
+    );
+    expect(got).toEqual([1, 2, 3, 4, 5]);
+    expect(later.slice(-2)).toEqual([4, 5]);
+  });
+
+  it('begins with the newest kept messages, whatever a pattern brought before', async () => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    const all: unknown[] = [];
+    client.onMessage(({ data }) => all.push(data));
+    client.subscribe('chat.*', () => {});
+    const channel = client.channel('chat.a', { recent: 2 });
+    await settle();
+    const link = scene.transport.link();
+    confirm(link, 'chat.*', 100);
+    link.send(message('chat.a', 7));
+    channel.subscribe((data) => got.push(data));
+    await settle();
+    expect(link.of('subscribe').at(-1)).toEqual({ id: 2, type: 'subscribe', channel: 'chat.a', recent: 2 });
+    link.send(message('chat.a', 8));
+    confirm(link, 'chat.a', 6);
+    link.send(message('chat.a', 9), message('chat.a', 7), message('chat.a', 8), message('chat.a', 9));
+    expect(got).toEqual([7, 8, 9]);
+    expect(all).toEqual([7, 8, 9, 7, 8, 9]);
+  });
+
+  it('takes the latest message of each key as it comes, over what those replace', async () => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    client.channel('prices.a', { latestPerKey: true }).subscribe((data) => got.push(data));
+    client.subscribe('prices.*', () => {});
+    await settle();
+    confirm(scene.transport.link(), 'prices.a', 0);
+    confirm(scene.transport.link(), 'prices.*', 100);
+    scene.transport.link().send(message('prices.a', 3), message('prices.a', 5));
+    expect(got).toEqual([3, 5]);
   });
 
   it('leaves what an earlier subscription still shows to the one that resumes', async () => {

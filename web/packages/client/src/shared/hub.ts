@@ -1,6 +1,15 @@
 import { matches } from '../names.ts';
 import type { Link, LinkContext, Transport } from '../transport.ts';
-import { type ErrorBody, type Frame, isDelivery, type Notice, type Numbered, type Position } from '../wire.ts';
+import {
+  type Delivery,
+  type ErrorBody,
+  type Frame,
+  isDelivery,
+  type Notice,
+  type Numbered,
+  type Position,
+  positionOf,
+} from '../wire.ts';
 import type { ToHub, ToTab } from './messages.ts';
 import { createTopic, type Topic, type Wish } from './topic.ts';
 
@@ -200,12 +209,14 @@ export function createHub(transport: Transport): Hub {
       const skip = excluded.get(frame.messageId ?? '');
       excluded.delete(frame.messageId ?? '');
       const to = new Set<Tab>();
-      for (const [name, topic] of topics) {
-        if (name !== frame.channel && !matches(name, frame.channel)) continue;
+      const concerned = topicsOf(frame.channel);
+      for (const topic of concerned) {
+        if (concerned.length > 1 && !topic.isNext(frame)) continue;
         topic.keep(frame);
         for (const tab of topic.tabs.keys()) to.add(tab);
       }
       for (const tab of to) if (tab !== skip) tab.post({ frame });
+      if (skip && to.has(skip)) passOver(skip, frame);
       return;
     }
     const by = frame.id === undefined ? undefined : asked.get(frame.id);
@@ -213,6 +224,12 @@ export function createHub(transport: Transport): Hub {
       asked.delete(frame.id);
       answer(by, { ...frame, id: by.id });
     } else notice(frame);
+  }
+
+  /** The tab moves on without the message. */
+  function passOver(tab: Tab, { channel, ...rest }: Delivery): void {
+    const at = positionOf(rest);
+    if (at) tab.post({ frame: { type: 'checkpoint', for: channel, ...at } });
   }
 
   function answer(by: Asked, frame: Notice): void {
@@ -242,30 +259,35 @@ export function createHub(transport: Transport): Hub {
 
   /** The newest messages, oldest first, and what came since they were read. */
   function replay(topic: Topic<Tab>, tab: Tab, wish: Wish, page: Extract<Notice, { type: 'history' }>): void {
-    const messages = page.messages.toReversed();
+    // Between them some may have expired: each says that it comes next.
+    const messages = page.messages.toReversed().map((message) => ({ ...message, previousOffset: 0 }));
     const end = { offset: page.offset, epoch: page.epoch ?? '' };
     confirm(tab, wish, { epoch: end.epoch, offset: (messages[0]?.offset ?? end.offset + 1) - 1 });
-    for (const frame of [...messages, ...(topic.since(end) ?? [])]) tab.post({ frame });
+    const checkpoint = { type: 'checkpoint', for: wish.channel, ...end } as const;
+    for (const frame of [...messages, checkpoint, ...(topic.since(end) ?? [])]) tab.post({ frame });
   }
 
   function notice(frame: Notice): void {
     if (frame.type === 'hello') hello = frame;
-    const topic = 'for' in frame && frame.for !== undefined ? topicOf(frame.for) : undefined;
-    if (!topic) {
+    const concerned = 'for' in frame && frame.for !== undefined ? topicsOf(frame.for) : [];
+    if (concerned.length === 0) {
       toAll({ frame });
       return;
     }
-    const isFurther = frame.type === 'gap' && isBeyond(topic.head(), frame.position);
-    if (frame.type === 'checkpoint' || frame.type === 'gap') topic.keep(frame);
-    for (const [tab, wish] of topic.tabs) {
-      const concerns = frame.type === 'presence' ? wish.presence : !isFurther || tab === topic.beganBy;
-      if (concerns) tab.post({ frame });
+    const to = new Set<Tab>();
+    for (const topic of concerned) {
+      const isFurther = frame.type === 'gap' && isBeyond(topic.head(), frame.position);
+      if (frame.type === 'checkpoint' || frame.type === 'gap') topic.keep(frame);
+      for (const [tab, wish] of topic.tabs)
+        if (frame.type === 'presence' ? wish.presence : !isFurther || tab === topic.beganBy) to.add(tab);
     }
+    for (const tab of to) tab.post({ frame });
     if (frame.type === 'unsubscribed' && frame.error && 'for' in frame) topics.delete(frame.for);
   }
 
-  function topicOf(name: string): Topic<Tab> | undefined {
-    return topics.get(name) ?? [...topics].find(([pattern]) => matches(pattern, name))?.[1];
+  /** The topics that a channel belongs to. */
+  function topicsOf(name: string): Topic<Tab>[] {
+    return [...topics].flatMap(([pattern, topic]) => (matches(pattern, name) ? topic : []));
   }
 
   function command(tab: Tab, c: Numbered): void {

@@ -22,6 +22,8 @@ export interface Topic<Tab> {
   head(): Position | undefined;
   /** Takes the answer that it begins. */
   begin(notice: Extract<Notice, { type: 'subscribed' }>): void;
+  /** Whether a message comes next here. If not, it is of another subscription, which is ahead or behind. */
+  isNext(delivery: Delivery): boolean;
   keep(frame: Delivery | Extract<Notice, { type: 'checkpoint' | 'gap' }>): void;
   /** What was sent after a position, or `undefined` where that is not known. */
   since(position: Position): readonly Frame[] | undefined;
@@ -36,17 +38,25 @@ export function createTopic<Tab>(name: string): Topic<Tab> {
   let kept: Frame[] = [];
   let start: Position | undefined; // everything after it is in `kept`
   let head: Position | undefined;
+  let cursor: Position | undefined; // of the last message, also where the server goes back
+  const tabs = new Map<Tab, Wish>();
 
   return {
-    tabs: new Map(),
+    tabs,
     asking: undefined,
     beganBy: undefined,
     queue: [],
     head: () => head,
     begin(notice) {
       kept = [];
-      start = positionOf(notice);
+      start = cursor = positionOf(notice);
       if (!head || !start || head.epoch !== start.epoch || start.offset > head.offset) head = start;
+    },
+    isNext(delivery) {
+      const at = positionOf(delivery);
+      if (!at || isPattern || [...tabs.values()].some((wish) => wish.latestPerKey)) return true;
+      if (cursor?.epoch !== at.epoch) return cursor !== undefined;
+      return at.offset > cursor.offset && (delivery.previousOffset ?? at.offset - 1) <= cursor.offset;
     },
     keep(frame) {
       if ('channel' in frame) {
@@ -54,8 +64,9 @@ export function createTopic<Tab>(name: string): Topic<Tab> {
         if (!at) return; // ephemeral: for those of the moment
         latest.set(frame.channel, at);
         if (!isPattern && !isBefore(at, head)) head = at;
+        cursor = at;
       } else if (frame.type === 'gap' || frame.for === name) {
-        start = head = frame.type === 'gap' ? frame.position : positionOf(frame);
+        start = head = cursor = frame.type === 'gap' ? frame.position : positionOf(frame);
         kept = [];
         return;
       }

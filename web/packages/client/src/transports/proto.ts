@@ -59,9 +59,19 @@ function data({
   return binary === undefined ? { data: null } : { data: binary, encoding: 'base64', contentType };
 }
 
-function delivery({ channel = '', id, payload, position, publishTime, entity, ...rest }: MessageJson): Delivery {
+function delivery({
+  channel = '',
+  id,
+  payload,
+  position,
+  previousOffset,
+  publishTime,
+  entity,
+  ...rest
+}: MessageJson): Delivery {
   return {
     ...(rest as object),
+    previousOffset: previousOffset === undefined ? undefined : Number(previousOffset),
     ...data(payload),
     ...place(position),
     channel,

@@ -209,6 +209,56 @@ it.each(['websocket/joined', 'sse'] as const)(
   },
 );
 
+it.each(['websocket', 'sse', 'connect'] as const)(
+  'a pattern that begins over a channel, and a replay under a pattern (%s)',
+  async (way) => {
+    await page.evaluate(
+      async ({ url, way, token }) => {
+        const { websocket, sse, connectStream } = m;
+        const transports = {
+          websocket: websocket(`${url}/ws`),
+          sse: sse(`${url}/events`),
+          connect: connectStream(url),
+        };
+        globalThis.client = m.createClient({ transports: [transports[way]], token });
+        client.connect();
+        await client.ready();
+      },
+      { url: server.url, way, token: tokenOf('ada') },
+    );
+    const all = Array.from({ length: 40 }, (_, i) => i + 1);
+    for (let round = 0; round < 10; round++) {
+      const heard = await page.evaluate(
+        async ({ all, round }) => {
+          const heard: Record<string, unknown[]> = { channel: [], pattern: [], replay: [] };
+          const name = `round.${round}`;
+          const publish = (some: number[]) => Promise.all(some.map((n) => client.publish(`${name}.a`, n)));
+          const there = async (of: string, last = all.length) => {
+            while (heard[of]?.at(-1) !== last) await new Promise((resolve) => setTimeout(resolve, 5));
+          };
+          const undo = [client.subscribe(`${name}.a`, (data) => heard.channel?.push(data))];
+          await client.positions([]);
+          const first = publish(all.slice(0, 10));
+          undo.push(client.subscribe(`${name}.*`, (data) => heard.pattern?.push(data)));
+          await Promise.all([first, publish(all.slice(10, 20))]);
+          await there('channel', 20);
+          undo[0]?.();
+          const more = publish(all.slice(20, 30));
+          undo.push(client.channel(`${name}.a`, { recent: all.length }).subscribe((data) => heard.replay?.push(data)));
+          await Promise.all([more, publish(all.slice(30))]);
+          await Promise.all([there('pattern'), there('replay')]);
+          for (const each of undo) each();
+          return heard;
+        },
+        { all, round },
+      );
+      expect(heard.channel).toEqual(all.slice(0, 20));
+      expect(heard.pattern).toEqual(all.slice(-(heard.pattern?.length ?? 0)));
+      expect(heard.replay).toEqual(all.slice(-(heard.replay?.length ?? 0)));
+    }
+  },
+);
+
 it('a server that is killed, and has forgotten: the gap says so, and nothing is doubled', async () => {
   await begin('websocket');
   await server.kill();
