@@ -23,7 +23,14 @@ func TestMain(m *testing.M) {
 			}
 		}
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		for _, tidy := range atTheEnd {
+			if err := tidy(); err != nil {
+				panic(err)
+			}
+		}
+		os.Exit(code)
+	}))
 }
 
 // result is what a command left behind.

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"context"
 	"debug/elf"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"sync"
 	"testing"
 )
 
@@ -43,19 +48,42 @@ func (p *launched) says(pattern string) string {
 	return found[1]
 }
 
-// buildAsShipped builds the program as the Dockerfile does.
-func buildAsShipped(t *testing.T, program string) {
+// shipped is the program as the Dockerfile builds it, without what the race
+// detector costs. It is built once for all tests.
+func shipped(t *testing.T) string {
 	t.Helper()
-	build := regexp.MustCompile(`(CGO_ENABLED=0) (go build .*) -o /millrace (\S+) `).FindStringSubmatch(deployed(t, "Dockerfile", nil))
-	if build == nil {
-		t.Fatal("the Dockerfile builds no static program")
+	path, err := buildAsShipped()
+	if err != nil {
+		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), "sh", "-c", build[2]+" -o "+program+" "+build[3]) //nolint:gosec // of our Dockerfile
+	return path
+}
+
+var buildAsShipped = sync.OnceValues(func() (string, error) {
+	dockerfile, err := os.ReadFile("../../deploy/Dockerfile")
+	if err != nil {
+		return "", err
+	}
+	build := regexp.MustCompile(`(CGO_ENABLED=0) (go build .*) -o /millrace (\S+) `).FindStringSubmatch(string(dockerfile))
+	if build == nil {
+		return "", errors.New("the Dockerfile builds no static program")
+	}
+	dir, err := os.MkdirTemp("", "millrace")
+	if err != nil {
+		return "", err
+	}
+	atTheEnd = append(atTheEnd, func() error { return os.RemoveAll(dir) })
+	path := filepath.Join(dir, "millrace")
+	command := exec.CommandContext(context.Background(), "sh", "-c", build[2]+" -o "+path+" "+build[3]) //nolint:gosec // of our Dockerfile
 	command.Dir, command.Env = "../..", append(os.Environ(), build[1])
 	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		return "", fmt.Errorf("%w: %s", err, out)
 	}
-}
+	return path, nil
+})
+
+// atTheEnd is what remains to be done when all tests have ended.
+var atTheEnd []func() error
 
 func checkStatic(t *testing.T, name string) {
 	t.Helper()

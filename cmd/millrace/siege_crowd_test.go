@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,8 +52,7 @@ func TestAnAddressHasNoMoreConnectionsThanItMayHoweverFarTheyGo(t *testing.T) {
 	if _, err := os.Stat("/proc/self/fd"); err != nil || testing.Short() {
 		t.Skip("takes its time, and reads in /proc what a process uses")
 	}
-	path := filepath.Join(t.TempDir(), "millrace")
-	buildAsShipped(t, path)
+	path := shipped(t)
 	crowd, limit := 300, 50
 	if os.Getenv("SCALE") == "full" {
 		crowd, limit = 10_000, 1000

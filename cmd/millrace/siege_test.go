@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -152,8 +151,7 @@ func TestHostileClientsHurtNobodyElse(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil || testing.Short() {
 		t.Skip("takes its time, and reads in /proc what a process uses")
 	}
-	path := filepath.Join(t.TempDir(), "millrace")
-	buildAsShipped(t, path) // what the race detector costs is no matter of attackers
+	path := shipped(t)
 	rounds, messages, full := 3, 40, os.Getenv("SCALE") == "full"
 	if full {
 		rounds, messages = 4, 400
