@@ -26,7 +26,7 @@ FOREIGN := Client|Example|Pages|EventSource
 TOOLCHAIN := $(shell awk '$$1 == "toolchain" { print $$2 }' go.mod)
 
 # What `make test` runs, in this order: first what tells most in the shortest time.
-STAGES := deps lint vuln check-generate test-go web web-test bench-once fuzz sdk e2e chaos-once
+STAGES := deps lint vuln manifests check-generate test-go web web-test bench-once fuzz sdk e2e chaos-once
 
 .PHONY: help
 help: ## List the targets
@@ -145,6 +145,10 @@ vuln: $(BIN)/govulncheck ## Fail when the code reaches a known vulnerability, or
 	go -C tools test ./vulndb
 	go -C tools run ./vulndb $(abspath .tmp/vulndb)
 	GOTOOLCHAIN=$(TOOLCHAIN) govulncheck -db file://$(abspath .tmp/vulndb) ./...
+
+.PHONY: manifests
+manifests: ## Check what deploy/ has for Kubernetes and Envoy by the libraries of those
+	go -C tools/deploy test -count=1 ./...
 
 .PHONY: deps
 deps: npm golangci-lint $(BIN)/grpcurl ## Install what the targets need; costs nothing when it is there
