@@ -9,7 +9,7 @@ import (
 
 // floodFactor is how many times its rate of calls a caller may be refused: each
 // refusal costs something as well.
-const floodFactor = 10
+const floodFactor = 2
 
 type hangUpKey struct{}
 
