@@ -14,7 +14,8 @@ import (
 )
 
 // What operators have decided outlives the nodes that they told: the engine keeps it
-// for those that come later. Hearing of it again changes nothing.
+// for those that come later. Hearing of it again changes nothing. And what is kept is
+// heard by nodes that do not hear each other.
 
 // keepRevocation has all nodes know what is revoked, those that come later as well.
 func (s *Service) keepRevocation(ctx context.Context, r auth.Revocation) error {
@@ -56,6 +57,24 @@ func (s *Service) keepNow(ctx context.Context, key string, until time.Time, data
 	return nil
 }
 
+// keepAlive has the other nodes know that this one lives, without waiting for it.
+func (s *Service) keepAlive(ctx context.Context) {
+	if s.keeper == nil || s.surviving.Swap(true) {
+		return
+	}
+	s.goWhile(ctx, func() {
+		defer s.surviving.Store(false)
+		alive := s.presence.alive()
+		data, err := proto.Marshal(&nodev1.Kept{Kept: &nodev1.Kept_Alive{Alive: alive}})
+		mustEncode(err)
+		ctx, cancel := context.WithTimeout(ctx, beatInterval)
+		defer cancel()
+		if err := s.keeper.Keep(ctx, "alive."+alive.GetNode(), data, lease+deadLinger); err != nil {
+			s.log.DebugContext(ctx, "say that this node lives", "error", err)
+		}
+	})
+}
+
 // hearKept takes what was kept.
 func (s *Service) hearKept(data []byte) {
 	if err := s.applyKept(data); err != nil {
@@ -75,6 +94,9 @@ func (s *Service) applyKept(data []byte) error {
 		return err
 	case *nodev1.Kept_Kick:
 		return s.kicked.add(what.Kick.GetUser(), what.Kick.GetUntil().AsTime())
+	case *nodev1.Kept_Alive:
+		s.presence.hearAlive(what.Alive)
+		return nil
 	}
 	return fmt.Errorf("of another version: %v", &kept)
 }

@@ -207,7 +207,7 @@ func (s *Service) takeOverFrom(ctx context.Context, node string, session *Sessio
 // askFor asks a node for a session, if it was there just now: one that does not
 // answer keeps the client waiting.
 func (s *Service) askFor(ctx context.Context, node string, session *Session, token string) *nodev1.Legacy {
-	if !s.presence.wasHeard(node, beatInterval+time.Second) {
+	if !s.presence.isNear(node) {
 		return nil
 	}
 	answer, err := s.nodes.call(ctx, node, &nodev1.Call{Call: &nodev1.Call_TakeOver{

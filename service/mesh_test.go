@@ -32,7 +32,8 @@ type line struct {
 	name string
 
 	// Guarded by mesh.mu.
-	cut    bool     // what is said in either direction is lost
+	cut    bool     // what is said in either direction is lost, and nothing is kept
+	side   int      // only lines of one side hear each other
 	slow   bool     // what the node says comes later
 	late   []remark // that was said while it was slow
 	inbox  [][]byte
@@ -75,6 +76,10 @@ func (e *meshEngine) Bus() engine.Bus { return e.line }
 func (e *meshEngine) Keep(_ context.Context, _ string, data []byte, _ time.Duration) error {
 	m := e.line.mesh
 	m.mu.Lock()
+	if e.line.cut {
+		m.mu.Unlock()
+		return errLost
+	}
 	m.kept = append(m.kept, data)
 	all := slices.Clone(m.hear)
 	m.mu.Unlock()
@@ -147,7 +152,7 @@ func (l *line) Tell(node string, data []byte) error {
 // pass is called under the mesh's mu.
 func (l *line) pass(r remark) {
 	for name, other := range l.mesh.lines {
-		if other == l || l.cut || other.cut || r.to != "" && r.to != name {
+		if other == l || l.cut || other.cut || l.side != other.side || r.to != "" && r.to != name {
 			continue
 		}
 		if l.mesh.loses != nil && l.mesh.loses(noteOf(r.data)) {
@@ -179,6 +184,20 @@ func (l *line) die() {
 	l.cut = true
 }
 
+// revive ends that.
+func (l *line) revive() {
+	l.mesh.mu.Lock()
+	defer l.mesh.mu.Unlock()
+	l.cut = false
+}
+
+// part puts a line on a side.
+func (l *line) part(side int) {
+	l.mesh.mu.Lock()
+	defer l.mesh.mu.Unlock()
+	l.side = side
+}
+
 // freeze keeps back what the node says, and thaw lets it go.
 func (l *line) freeze() {
 	l.mesh.mu.Lock()
@@ -196,5 +215,9 @@ func (l *line) thaw() {
 	l.late = nil
 }
 
-// soon is the time in which nodes tell each other what has changed.
-const soon = time.Second
+const (
+	// soon is the time in which nodes tell each other what has changed.
+	soon = time.Second
+	// beat is how often they say that they are there.
+	beat = 3 * time.Second
+)

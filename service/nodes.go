@@ -23,6 +23,7 @@ type nodes struct {
 	bus      engine.Bus // nil for an engine of one node
 	presence *presence
 	log      *slog.Logger
+	survive  func() // says that this node lives, where all nodes hear what is kept
 
 	mu      sync.Mutex
 	next    uint64                         // number of the next call
@@ -47,6 +48,7 @@ func (s *Service) join(running context.Context) error {
 	if n.bus == nil {
 		return nil
 	}
+	n.survive = func() { s.keepAlive(running) }
 	heard := make(chan struct{}, 1)
 	err := n.bus.Join(n.name, func(data []byte) {
 		s.hear(running, data)
@@ -108,9 +110,14 @@ func (n *nodes) talk(ctx context.Context) {
 			n.tell(n.presence.flush()...)
 		case <-beat.C:
 			n.tell(n.presence.beat(false))
+			if n.presence.misses() {
+				n.survive()
+			}
 		case <-look.C:
 			now := time.Now()
-			n.presence.look(!n.bus.IsUp() || now.Sub(last) > pause)
+			for _, node := range n.presence.look(!n.bus.IsUp() || now.Sub(last) > pause) {
+				n.log.WarnContext(ctx, "a node is not heard any more: its members leave", "node", node)
+			}
 			n.tell(n.presence.askForMissing()...)
 			last = now
 		case <-ctx.Done():

@@ -19,7 +19,8 @@ type peer struct {
 	number  uint64    // of the change that was applied last
 	whole   bool      // all up to that is here
 	greeted bool      // it has said hello, and was told all
-	heard   time.Time // when it last said something
+	heard   time.Time // when it last said something, or that it lives
+	reached time.Time // when it last said something to this node
 	asked   time.Time // when it was last asked for its share
 	bye     bool      // it has said that it goes
 	over    bool      // its share was given up
@@ -115,8 +116,8 @@ func (p *presence) beginLife(after int64) []told {
 }
 
 // look gives up the shares of nodes that are dead. The silence of others counts
-// only while this node could have heard them.
-func (p *presence) look(wasDeaf bool) {
+// only while this node could have heard them. It returns whom it has given up.
+func (p *presence) look(wasDeaf bool) (dead []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
@@ -127,18 +128,49 @@ func (p *presence) look(wasDeaf bool) {
 		}
 		switch silent := now.Sub(x.heard); {
 		case wasDeaf:
-			x.heard = now
+			x.heard, x.reached = now, now
 		case x.over && silent > fenceFor:
 			delete(p.peers, node)
 		case !x.over && silent > limit:
 			*x = peer{node: node, life: x.life, heard: x.heard, over: true}
 			p.dropShare(node, nil)
+			dead = append(dead, node)
 		}
 	}
 	for session, f := range p.fences {
 		if now.Sub(f.since) > fenceFor {
 			delete(p.fences, session)
 		}
+	}
+	return dead
+}
+
+// misses reports whether a node was not heard when it should have been. Either it is
+// dead, or it may miss this one as well.
+func (p *presence) misses() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, x := range p.peers {
+		if !x.over && !x.bye && time.Since(x.reached) > missedAfter {
+			return true
+		}
+	}
+	return false
+}
+
+// alive is what is kept to say that this node lives.
+func (p *presence) alive() *nodev1.Alive {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return &nodev1.Alive{Node: p.node, Life: p.life}
+}
+
+// hearAlive takes what another node has kept. What it says else is still missing.
+func (p *presence) hearAlive(alive *nodev1.Alive) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if x := p.peers[alive.GetNode()]; x != nil && !x.over && alive.GetLife() >= x.life {
+		x.heard = time.Now()
 	}
 }
 
@@ -191,12 +223,17 @@ func (p *presence) live() (nodes []string) {
 }
 
 // isLive reports whether a node is there, as far as is known.
-func (p *presence) isLive(node string) bool { return p.wasHeard(node, lease) }
-
-// wasHeard reports whether a node has said something of late.
-func (p *presence) wasHeard(node string, of time.Duration) bool {
+func (p *presence) isLive(node string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	x := p.peers[node]
-	return x != nil && !x.over && !x.bye && time.Since(x.heard) < of
+	return x != nil && !x.over && !x.bye && time.Since(x.heard) < lease
+}
+
+// isNear reports whether a node has said something to this one just now.
+func (p *presence) isNear(node string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	x := p.peers[node]
+	return x != nil && !x.over && !x.bye && time.Since(x.reached) < missedAfter
 }

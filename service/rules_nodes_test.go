@@ -53,9 +53,7 @@ func TestP11NodesAgreeAfterWhatTheyMissed(t *testing.T) {
 			time.Sleep(1300 * time.Millisecond)
 			lines[0].die()
 			time.Sleep(700 * time.Millisecond)
-			m.mu.Lock()
-			lines[0].cut = false
-			m.mu.Unlock()
+			lines[0].revive()
 		}
 		close(stop)
 		time.Sleep(time.Minute)
@@ -135,6 +133,54 @@ func (c *client) sawLeave() (users []string) {
 		}
 	}
 	return users
+}
+
+// Two nodes whose NATS servers are cut off from each other follow the same channels.
+func TestP12NodesThatReachTheChannelsAndNotEachOtherMakeNobodyLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh()
+		here, line := m.start(t, keeping(0))
+		there, _ := m.start(t, keeping(0))
+		w := there.watch()
+		amy := here.tab("amy", "a", "x")
+		time.Sleep(soon)
+		line.part(1)
+		time.Sleep(time.Minute)
+		amy.enter("a", "y")
+		if got, want := w.believes().String(), "amy=x"; got != want {
+			t.Errorf("present are %q while the nodes do not hear each other, want %q", got, want)
+		}
+		line.part(0)
+		time.Sleep(2 * beat)
+		if got := w.believes(); got.String() != "amy=y" || len(w.sawLeave()) > 0 {
+			t.Errorf("present are %s after that: %q", got, got.events)
+		}
+	})
+}
+
+// Each takes the other for dead, and refuses what it says.
+func TestP13NodesThatGaveEachOtherUpHearEachOtherAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMesh()
+		here, line := m.start(t, keeping(0))
+		there, _ := m.start(t, keeping(0))
+		here.tab("amy", "a", "x")
+		bob := there.tab("bob", "a", "x")
+		time.Sleep(soon)
+		line.die()
+		time.Sleep(time.Minute)
+		line.revive()
+		time.Sleep(2 * beat)
+		for _, n := range []*node{here, there} {
+			if got, _ := n.present("a"); got.String() != "amy=x bob=x" {
+				t.Errorf("present are %s", got)
+			}
+		}
+		again := here.openWith(here.token("bob"), &millracev1.SubscribeRequest{SessionToken: bob.ready().GetSessionToken()})
+		if got := again.ready().GetSession(); got != bob.ready().GetSession() {
+			t.Errorf("the session is %s on the other node, and was %s", got, bob.ready().GetSession())
+		}
+	})
 }
 
 func TestP13WhatANodeSaysTooLateIsRefused(t *testing.T) {

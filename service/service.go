@@ -39,6 +39,7 @@ type Service struct {
 	started   time.Time
 	engine    engine.Engine
 	keeper    engine.Keeper // nil where the engine is none
+	surviving atomic.Bool   // it is being kept that this node lives
 	hub       *hub
 	presence  *presence
 	nodes     *nodes

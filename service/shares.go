@@ -16,6 +16,8 @@ import (
 //   - A change is applied if it is the next one. If one is missing, the owner is
 //     asked for all it has, and what came meanwhile follows on that. Of an owner
 //     that does not answer, others are asked.
+//   - Nodes that miss each other say that they live where their channels are, in case
+//     they reach those and not each other.
 //   - A node that says nothing for a lease is dead. Its entries stay a while, for
 //     those who come back elsewhere, then they leave. The share then is over: what
 //     its owner says later of it is refused, until it begins another one.
@@ -24,6 +26,8 @@ import (
 const (
 	beatInterval = 3 * time.Second
 	lease        = 10 * time.Second
+	// missedAfter is a silence in which a node should have been heard.
+	missedAfter = beatInterval + beatInterval/2
 	// deadLinger is how long the entries of a dead node stay: those who come back
 	// within 12 s of its death have not left, and ghosts are gone within 17 s.
 	deadLinger = 5 * time.Second
@@ -139,12 +143,17 @@ func (p *presence) hear(n *nodev1.Note) (result news) {
 		p.hearOf(n.GetFrom(), s, &result)
 		return result
 	}
+	if fenced := n.GetFenced(); fenced != nil { // also from a node that this one has given up
+		result.replies = p.beginLife(fenced.GetLife())
+		return result
+	}
 	x := p.peer(n.GetFrom(), n.GetLife())
 	if x.life > n.GetLife() || x.over {
 		result.reply(x.node, p.note(&nodev1.Note{Note: &nodev1.Note_Fenced{Fenced: &nodev1.Fenced{Life: n.GetLife()}}}))
 		return result
 	}
 	x.heard = time.Now()
+	x.reached = x.heard
 	switch what := n.GetNote().(type) {
 	case *nodev1.Note_Hello:
 		p.hearHello(x, &result)
@@ -157,8 +166,6 @@ func (p *presence) hear(n *nodev1.Note) (result news) {
 	case *nodev1.Note_Share:
 		p.hearOthers(what.Share.GetOthers())
 		p.hearShare(x, x.node, what.Share, &result)
-	case *nodev1.Note_Fenced:
-		result.replies = p.beginLife(what.Fenced.GetLife())
 	}
 	return result
 }

@@ -1391,6 +1391,7 @@ type Kept struct {
 	//
 	//	*Kept_Revocation
 	//	*Kept_Kick
+	//	*Kept_Alive
 	Kept          isKept_Kept `protobuf_oneof:"kept"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1451,6 +1452,15 @@ func (x *Kept) GetKick() *Kick {
 	return nil
 }
 
+func (x *Kept) GetAlive() *Alive {
+	if x != nil {
+		if x, ok := x.Kept.(*Kept_Alive); ok {
+			return x.Alive
+		}
+	}
+	return nil
+}
+
 type isKept_Kept interface {
 	isKept_Kept()
 }
@@ -1465,9 +1475,71 @@ type Kept_Kick struct {
 	Kick *Kick `protobuf:"bytes,2,opt,name=kick,proto3,oneof"`
 }
 
+type Kept_Alive struct {
+	// A node is there.
+	Alive *Alive `protobuf:"bytes,3,opt,name=alive,proto3,oneof"`
+}
+
 func (*Kept_Revocation) isKept_Kept() {}
 
 func (*Kept_Kick) isKept_Kept() {}
+
+func (*Kept_Alive) isKept_Kept() {}
+
+// Alive is kept by a node that does not hear another one, which may not hear it.
+type Alive struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the node.
+	Node string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Life of its share.
+	Life          int64 `protobuf:"varint,2,opt,name=life,proto3" json:"life,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Alive) Reset() {
+	*x = Alive{}
+	mi := &file_millrace_node_v1_node_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alive) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alive) ProtoMessage() {}
+
+func (x *Alive) ProtoReflect() protoreflect.Message {
+	mi := &file_millrace_node_v1_node_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alive.ProtoReflect.Descriptor instead.
+func (*Alive) Descriptor() ([]byte, []int) {
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Alive) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Alive) GetLife() int64 {
+	if x != nil {
+		return x.Life
+	}
+	return 0
+}
 
 // Kick keeps a user out.
 type Kick struct {
@@ -1482,7 +1554,7 @@ type Kick struct {
 
 func (x *Kick) Reset() {
 	*x = Kick{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[18]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +1566,7 @@ func (x *Kick) String() string {
 func (*Kick) ProtoMessage() {}
 
 func (x *Kick) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[18]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1507,7 +1579,7 @@ func (x *Kick) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Kick.ProtoReflect.Descriptor instead.
 func (*Kick) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Kick) GetUser() string {
@@ -1541,7 +1613,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_millrace_node_v1_node_proto_msgTypes[19]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1553,7 +1625,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_millrace_node_v1_node_proto_msgTypes[19]
+	mi := &file_millrace_node_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1566,7 +1638,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_millrace_node_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Revocation) GetTokenId() string {
@@ -1684,13 +1756,17 @@ const file_millrace_node_v1_node_proto_rawDesc = "" +
 	"\aoutcome\"Q\n" +
 	"\x06Legacy\x121\n" +
 	"\aentries\x18\x01 \x03(\v2\x17.millrace.node.v1.EntryR\aentries\x12\x14\n" +
-	"\x05claim\x18\x02 \x01(\x04R\x05claim\"|\n" +
+	"\x05claim\x18\x02 \x01(\x04R\x05claim\"\xad\x01\n" +
 	"\x04Kept\x12>\n" +
 	"\n" +
 	"revocation\x18\x01 \x01(\v2\x1c.millrace.node.v1.RevocationH\x00R\n" +
 	"revocation\x12,\n" +
-	"\x04kick\x18\x02 \x01(\v2\x16.millrace.node.v1.KickH\x00R\x04kickB\x06\n" +
-	"\x04kept\"L\n" +
+	"\x04kick\x18\x02 \x01(\v2\x16.millrace.node.v1.KickH\x00R\x04kick\x12/\n" +
+	"\x05alive\x18\x03 \x01(\v2\x17.millrace.node.v1.AliveH\x00R\x05aliveB\x06\n" +
+	"\x04kept\"/\n" +
+	"\x05Alive\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x12\n" +
+	"\x04life\x18\x02 \x01(\x03R\x04life\"L\n" +
 	"\x04Kick\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x99\x01\n" +
@@ -1714,7 +1790,7 @@ func file_millrace_node_v1_node_proto_rawDescGZIP() []byte {
 	return file_millrace_node_v1_node_proto_rawDescData
 }
 
-var file_millrace_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_millrace_node_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_millrace_node_v1_node_proto_goTypes = []any{
 	(*Note)(nil),                  // 0: millrace.node.v1.Note
 	(*Hello)(nil),                 // 1: millrace.node.v1.Hello
@@ -1734,12 +1810,13 @@ var file_millrace_node_v1_node_proto_goTypes = []any{
 	(*Answer)(nil),                // 15: millrace.node.v1.Answer
 	(*Legacy)(nil),                // 16: millrace.node.v1.Legacy
 	(*Kept)(nil),                  // 17: millrace.node.v1.Kept
-	(*Kick)(nil),                  // 18: millrace.node.v1.Kick
-	(*Revocation)(nil),            // 19: millrace.node.v1.Revocation
-	(*v1.Payload)(nil),            // 20: millrace.v1.Payload
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
-	(*v1.ErrorInfo)(nil),          // 23: millrace.v1.ErrorInfo
+	(*Alive)(nil),                 // 18: millrace.node.v1.Alive
+	(*Kick)(nil),                  // 19: millrace.node.v1.Kick
+	(*Revocation)(nil),            // 20: millrace.node.v1.Revocation
+	(*v1.Payload)(nil),            // 21: millrace.v1.Payload
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
+	(*v1.ErrorInfo)(nil),          // 24: millrace.v1.ErrorInfo
 }
 var file_millrace_node_v1_node_proto_depIdxs = []int32{
 	1,  // 0: millrace.node.v1.Note.hello:type_name -> millrace.node.v1.Hello
@@ -1751,31 +1828,32 @@ var file_millrace_node_v1_node_proto_depIdxs = []int32{
 	9,  // 6: millrace.node.v1.Note.call:type_name -> millrace.node.v1.Call
 	15, // 7: millrace.node.v1.Note.answer:type_name -> millrace.node.v1.Answer
 	5,  // 8: millrace.node.v1.Changes.entries:type_name -> millrace.node.v1.Entry
-	20, // 9: millrace.node.v1.Entry.data:type_name -> millrace.v1.Payload
-	21, // 10: millrace.node.v1.Entry.enter_time:type_name -> google.protobuf.Timestamp
+	21, // 9: millrace.node.v1.Entry.data:type_name -> millrace.v1.Payload
+	22, // 10: millrace.node.v1.Entry.enter_time:type_name -> google.protobuf.Timestamp
 	5,  // 11: millrace.node.v1.Share.entries:type_name -> millrace.node.v1.Entry
-	22, // 12: millrace.node.v1.Share.silent:type_name -> google.protobuf.Duration
+	23, // 12: millrace.node.v1.Share.silent:type_name -> google.protobuf.Duration
 	7,  // 13: millrace.node.v1.Share.others:type_name -> millrace.node.v1.Peer
-	22, // 14: millrace.node.v1.Peer.silent:type_name -> google.protobuf.Duration
+	23, // 14: millrace.node.v1.Peer.silent:type_name -> google.protobuf.Duration
 	10, // 15: millrace.node.v1.Call.who:type_name -> millrace.node.v1.Who
 	11, // 16: millrace.node.v1.Call.redeem:type_name -> millrace.node.v1.Redeem
 	12, // 17: millrace.node.v1.Call.take_over:type_name -> millrace.node.v1.TakeOver
 	13, // 18: millrace.node.v1.Call.run:type_name -> millrace.node.v1.Run
 	14, // 19: millrace.node.v1.Run.caller:type_name -> millrace.node.v1.Caller
-	23, // 20: millrace.node.v1.Answer.error:type_name -> millrace.v1.ErrorInfo
+	24, // 20: millrace.node.v1.Answer.error:type_name -> millrace.v1.ErrorInfo
 	14, // 21: millrace.node.v1.Answer.caller:type_name -> millrace.node.v1.Caller
 	16, // 22: millrace.node.v1.Answer.legacy:type_name -> millrace.node.v1.Legacy
 	5,  // 23: millrace.node.v1.Legacy.entries:type_name -> millrace.node.v1.Entry
-	19, // 24: millrace.node.v1.Kept.revocation:type_name -> millrace.node.v1.Revocation
-	18, // 25: millrace.node.v1.Kept.kick:type_name -> millrace.node.v1.Kick
-	21, // 26: millrace.node.v1.Kick.until:type_name -> google.protobuf.Timestamp
-	21, // 27: millrace.node.v1.Revocation.at:type_name -> google.protobuf.Timestamp
-	21, // 28: millrace.node.v1.Revocation.until:type_name -> google.protobuf.Timestamp
-	29, // [29:29] is the sub-list for method output_type
-	29, // [29:29] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	20, // 24: millrace.node.v1.Kept.revocation:type_name -> millrace.node.v1.Revocation
+	19, // 25: millrace.node.v1.Kept.kick:type_name -> millrace.node.v1.Kick
+	18, // 26: millrace.node.v1.Kept.alive:type_name -> millrace.node.v1.Alive
+	22, // 27: millrace.node.v1.Kick.until:type_name -> google.protobuf.Timestamp
+	22, // 28: millrace.node.v1.Revocation.at:type_name -> google.protobuf.Timestamp
+	22, // 29: millrace.node.v1.Revocation.until:type_name -> google.protobuf.Timestamp
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_millrace_node_v1_node_proto_init() }
@@ -1808,6 +1886,7 @@ func file_millrace_node_v1_node_proto_init() {
 	file_millrace_node_v1_node_proto_msgTypes[17].OneofWrappers = []any{
 		(*Kept_Revocation)(nil),
 		(*Kept_Kick)(nil),
+		(*Kept_Alive)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1815,7 +1894,7 @@ func file_millrace_node_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_millrace_node_v1_node_proto_rawDesc), len(file_millrace_node_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
