@@ -218,6 +218,9 @@ func (c *connection) accept() error {
 		return err
 	}
 	conn.SetReadLimit(-1) // readFrame has a limit that does not end the connection
+	if c.buffered.Buffered() == 0 {
+		c.buffered.Reset(c.out) // what the library puts before it is empty, and would stay
+	}
 	c.conn = conn
 	c.live.Store(c.out)
 	return nil
