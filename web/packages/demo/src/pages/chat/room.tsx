@@ -35,6 +35,7 @@ export function Room({ name }: { readonly name: string }): ReactNode {
         <Plug />
       </header>
       <Conversation label="Room">
+        {messages.length + outbox.length === 0 && <li className="empty">Nothing was said yet. Say something.</li>}
         {messages.map(({ data, position }) =>
           data.type === 'message' ? <Bubble key={position?.offset} {...data.data} state={own(data.data, '✓')} /> : null,
         )}

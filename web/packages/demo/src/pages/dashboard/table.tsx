@@ -45,7 +45,7 @@ export function Table(): ReactNode {
           Be away for 30 changes
         </button>
         <small>
-          loaded <b data-count="loads">{loads}</b> times, <b data-count="gaps">{gaps}</b> gaps
+          loads: <b data-count="loads">{loads}</b>, gaps: <b data-count="gaps">{gaps}</b>
         </small>
       </p>
     </div>
