@@ -88,5 +88,5 @@ func freeBytes(dir string) uint64 {
 	if err := syscall.Statfs(dir, &about); err != nil {
 		return math.MaxUint64
 	}
-	return uint64(about.Bavail) * uint64(about.Bsize) //nolint:gosec // a size is not negative
+	return about.Bavail * uint64(about.Bsize) //nolint:gosec // a size is not negative
 }
