@@ -11,7 +11,7 @@ import (
 // planted says that strings.ToUpper has a fault that no Go mends yet.
 const planted = `{
 	"schema_version": "1.3.1", "id": "GO-2026-9999", "modified": "2026-11-01T00:00:00Z", "published": "2026-11-01T00:00:00Z",
-	"aliases": ["CVE-2026-9999"], "summary": "A planted fault", "details": "A planted fault.",
+	"aliases": ["CVE-2026-9999"], "database_specific": {"url": "https://pkg.go.dev/vuln/GO-2026-9999"}, "summary": "A planted fault", "details": "A planted fault.",
 	"affected": [{
 		"package": {"name": "stdlib", "ecosystem": "Go"},
 		"ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "9999.0.0"}]}],
@@ -26,7 +26,7 @@ func TestGovulncheckFindsWhatAReportInTheDatabaseIsAbout(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if found, err := govulncheck(t, database, "ToUpper"); err == nil || !strings.Contains(found, "GO-2026-9999") {
+	if found, err := govulncheck(t, database, "ToUpper"); err == nil || !strings.Contains(found, "Your code is affected by 1 vulnerability") {
 		t.Errorf("with the fault: %v: %s", err, found)
 	}
 	if found, err := govulncheck(t, database, "ToLower"); err != nil || strings.Contains(found, "GO-2026-9999") {
