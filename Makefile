@@ -83,7 +83,7 @@ test: ## Everything: what CI runs, in a fresh clone as well
 
 .PHONY: test-go
 test-go: ## Go tests under the race detector
-	go test -race ./...
+	go test -race -timeout 20m ./...
 
 .PHONY: bench
 bench: ## Compare with peers and floors on this machine, about 25 minutes, and write docs/BENCHMARKS.md
