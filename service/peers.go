@@ -116,7 +116,8 @@ func (p *presence) beginLife(after int64) []told {
 }
 
 // look gives up the shares of nodes that are dead. The silence of others counts
-// only while this node could have heard them. It returns whom it has given up.
+// only while this node could have heard them. It returns those who
+// had not said that they go.
 func (p *presence) look(wasDeaf bool) (dead []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -132,9 +133,11 @@ func (p *presence) look(wasDeaf bool) (dead []string) {
 		case x.over && silent > fenceFor:
 			delete(p.peers, node)
 		case !x.over && silent > limit:
+			if !x.bye {
+				dead = append(dead, node)
+			}
 			*x = peer{node: node, life: x.life, heard: x.heard, over: true}
 			p.dropShare(node, nil)
-			dead = append(dead, node)
 		}
 	}
 	for session, f := range p.fences {

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
 	"math"
 	"strings"
@@ -67,7 +68,7 @@ func (w *space) reopen() error {
 		return err
 	}
 	if w.server.JetStreamConfig() != nil {
-		return nil // the server is about to close it itself
+		return errors.New("the server is still closing it")
 	}
 	return w.server.EnableJetStream(&server.JetStreamConfig{
 		StoreDir: w.options.StoreDir, SyncInterval: w.options.SyncInterval,
