@@ -15,10 +15,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -60,12 +62,14 @@ var ErrLocked = errors.New("another process uses the data directory")
 
 // Server is a NATS server in this process. No one else can connect to it.
 type Server struct {
-	server     *server.Server
-	space      *space
+	nats       atomic.Pointer[server.Server] // another one once it was started again
+	options    *server.Options
+	log        *slog.Logger
 	lock       *os.File
 	generation string
-	dir        string
 	fsync      time.Duration
+	stop       chan struct{}
+	watching   sync.WaitGroup
 }
 
 // Start starts a server on a data directory.
@@ -77,19 +81,23 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", o.Dir, err)
 	}
-	s := &Server{lock: lock, dir: o.Dir, fsync: o.Fsync}
+	s := &Server{
+		options: serverOptions(o), log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+		lock: lock, fsync: o.Fsync, stop: make(chan struct{}),
+	}
 	if s.generation, err = beginGeneration(o.Dir, o.Fsync); err == nil {
-		err = s.start(o)
+		err = s.start()
 	}
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
+	s.watching.Go(s.watchSpace)
 	return s, nil
 }
 
-func (s *Server) start(o Options) (err error) {
+func serverOptions(o Options) *server.Options {
 	options := &server.Options{
-		ServerName: "millrace", DontListen: true, NoSigs: true, NoLog: o.Log == nil,
+		ServerName: "millrace", DontListen: true, NoSigs: true,
 		JetStream: true, StoreDir: o.Dir, DisableJetStreamBanner: true,
 		JetStreamMaxMemory: 64 << 20,
 		JetStreamMaxStore:  1 << 50, // the disk is the limit
@@ -103,21 +111,33 @@ func (s *Server) start(o Options) (err error) {
 		options.SyncInterval = neverInterval
 	default: // as it says
 	}
-	if s.server, err = server.NewServer(options); err != nil {
+	return options
+}
+
+func (s *Server) start() error {
+	nats, err := server.NewServer(s.options.Clone())
+	if err != nil {
 		return fmt.Errorf("NATS server: %w", err)
 	}
-	if o.Log != nil {
-		s.server.SetLoggerV2(logger{o.Log}, false, false, false)
-	}
-	s.server.Start()
-	if !s.server.ReadyForConnections(startWithin) || !s.server.JetStreamEnabled() {
-		s.server.Shutdown()
-		s.server.WaitForShutdown()
+	nats.SetLoggerV2(logger{s.log}, false, false, false)
+	nats.Start()
+	s.nats.Store(nats)
+	if !nats.ReadyForConnections(startWithin) || !nats.JetStreamEnabled() {
+		s.shutdown()
 		return errors.New("the embedded NATS server does not start; its log says why")
 	}
-	s.space = watchSpace(s.server, options, o.Log)
 	return nil
 }
+
+// shutdown stops the server once all that it has is written.
+func (s *Server) shutdown() {
+	nats := s.nats.Load()
+	nats.Shutdown()
+	nats.WaitForShutdown()
+}
+
+// InProcessConn is a connection to the server, which is how an engine reaches it.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.Load().InProcessConn() }
 
 // maxPayload is the largest record: one message of the largest size that the
 // configuration allows, or a batch of small ones.
@@ -125,10 +145,10 @@ const maxPayload = 8 << 20
 
 // engine is the open function of an engine on the server.
 func (s *Server) engine(o nats.Options) engine.Open {
-	o.Connection = append(slices.Clone(o.Connection), client.InProcessServer(s.server))
+	o.Connection = append(slices.Clone(o.Connection), client.InProcessServer(s))
 	o.Generation = s.generation
 	if s.fsync == Always {
-		o.Force = (&files{dir: s.dir, fsync: fsync}).force
+		o.Force = (&files{dir: s.options.StoreDir, fsync: fsync}).force
 	}
 	return nats.Open(o)
 }
@@ -172,9 +192,9 @@ func (o *owner) Close() error {
 // Close stops the server, once all that it has is written. The engines on it are
 // closed before.
 func (s *Server) Close() error {
-	s.space.close()
-	s.server.Shutdown()
-	s.server.WaitForShutdown()
+	close(s.stop)
+	s.watching.Wait()
+	s.shutdown()
 	return errors.Join(endGeneration(s.lock), s.lock.Close())
 }
 

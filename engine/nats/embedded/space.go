@@ -1,16 +1,10 @@
 package embedded
 
 import (
-	"cmp"
-	"errors"
-	"log/slog"
 	"math"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
 )
 
 const (
@@ -21,65 +15,35 @@ const (
 	enoughSpace = 2 * maxPayload
 )
 
-// space opens the store again that the server has given up because its disk was full,
-// once there is space. The server does so only when it is started again.
-type space struct {
-	server  *server.Server
-	options *server.Options
-	log     *slog.Logger
-	stop    chan struct{}
-	running sync.WaitGroup
-}
-
-func watchSpace(s *server.Server, o *server.Options, log *slog.Logger) *space {
-	w := &space{server: s, options: o, log: cmp.Or(log, slog.New(slog.DiscardHandler)), stop: make(chan struct{})}
-	w.running.Go(w.run)
-	return w
-}
-
-func (w *space) run() {
+// watchSpace starts the NATS server again that has given up its store because the disk
+// was full, once there is space: it opens the store only then. The engine connects
+// again by itself.
+func (s *Server) watchSpace() {
 	ticker := time.NewTicker(lookForSpace)
 	defer ticker.Stop()
 	for {
 		select {
-		case <-w.stop:
+		case <-s.stop:
 			return
 		case <-ticker.C:
 		}
-		if !w.isGivenUp() || freeBytes(w.options.StoreDir) < enoughSpace {
+		if !s.isGivenUp() || freeBytes(s.options.StoreDir) < enoughSpace {
 			continue
 		}
-		if err := w.reopen(); err != nil {
-			w.log.Error("the store cannot be opened again that was given up when the disk was full", "error", err)
+		s.shutdown()
+		if err := s.start(); err != nil {
+			s.log.Error("the store cannot be opened again that was given up when the disk was full", "error", err)
 			continue
 		}
-		w.log.Warn("the disk has space again, and the store is open")
+		s.log.Warn("the disk has space again, and the store is open")
 	}
 }
 
 // isGivenUp reports whether the server writes no more for want of space. Other
-// errors of the disk are left to whoever starts the server again.
-func (w *space) isGivenUp() bool {
-	return !w.server.JetStreamEnabled() || strings.Contains(w.server.Healthz(nil).Error, syscall.ENOSPC.Error())
-}
-
-func (w *space) reopen() error {
-	if err := w.server.ShutdownJetStream(); err != nil {
-		return err
-	}
-	if w.server.JetStreamConfig() != nil {
-		return errors.New("the server is still closing it")
-	}
-	return w.server.EnableJetStream(&server.JetStreamConfig{
-		StoreDir: w.options.StoreDir, SyncInterval: w.options.SyncInterval,
-		MaxMemory: w.options.JetStreamMaxMemory, MaxStore: w.options.JetStreamMaxStore,
-		Strict: !w.options.NoJetStreamStrict,
-	})
-}
-
-func (w *space) close() {
-	close(w.stop)
-	w.running.Wait()
+// errors of the disk are left to whoever starts the process again.
+func (s *Server) isGivenUp() bool {
+	nats := s.nats.Load()
+	return !nats.JetStreamEnabled() || strings.Contains(nats.Healthz(nil).Error, syscall.ENOSPC.Error())
 }
 
 // freeBytes is how much of the disk below a directory can be written; more than any
