@@ -123,18 +123,26 @@ const (
 	maxIDBytes       = 128
 	maxTypeBytes     = 128
 	maxKeyBytes      = 128
-	maxHeaders       = 16
 	maxHeaderBytes   = 4 << 10
 	maxMediaType     = 255
 	maxEntityBytes   = 128
 	maxQueryKeyBytes = 4 << 10
 	maxPresenceBytes = 2 << 10
 	maxClientBytes   = 128
-	maxFilterTypes   = 32
 	maxPageSize      = 1000
 	defaultPageSize  = 100
 	maxSnapshot      = 1000
 )
+
+// Those that adapters need: they read no more than there may be.
+const (
+	MaxHeaders     = 16 // of a message, or of a filter
+	MaxFilterTypes = 32
+)
+
+// Seen is how many channels the patterns of one request may say that they have
+// seen: as many as a session's cursor names before its patterns move past them.
+func (l Limits) Seen() int { return l.Channels * l.PatternChannels }
 
 func (c Config) withDefaults() Config {
 	if c.Version == "" {

@@ -35,15 +35,16 @@ func (s *Service) DecodeJSON(data []byte, into proto.Message) error {
 	return protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, into)
 }
 
-// lists counts the entries of a request's own lists, and of those of a command in
-// it. What is no request is not its business: decoding says so.
+// lists counts the entries of all lists and maps of a request, and of a command in
+// it, by their field: what is one list in protobuf may come in many parts. What is
+// no request is not its business: decoding says so.
 type lists struct {
 	limits  *Limits
-	entries map[protoreflect.FieldDescriptor]int
+	entries map[protoreflect.FieldDescriptor]int // nil until there is one
 }
 
 func (s *Service) newLists() *lists {
-	return &lists{limits: s.limits(), entries: map[protoreflect.FieldDescriptor]int{}}
+	return &lists{limits: s.limits()}
 }
 
 // shortest is the least number of commas in a list that is too long.
@@ -51,15 +52,31 @@ func (l *lists) shortest() int { return min(l.limits.Channels, l.limits.BatchMes
 
 // count reports one entry too many.
 func (l *lists) count(field protoreflect.FieldDescriptor) error {
-	limit, unit := l.limits.Channels, "channels"
-	if field.Name() == "requests" {
-		limit, unit = l.limits.BatchMessages, "messages"
+	if l.entries == nil {
+		l.entries = map[protoreflect.FieldDescriptor]int{}
 	}
 	l.entries[field]++
+	limit, unit := l.most(field)
 	if l.entries[field] <= limit {
 		return nil
 	}
 	return TooMany(string(field.Name()), limit, unit)
+}
+
+// most is how many entries the lists of a field may have in all of a request. What
+// each subscription or message has a few of is checked one by one when it is read.
+func (l *lists) most(field protoreflect.FieldDescriptor) (limit int, unit string) {
+	switch field.Name() {
+	case "requests":
+		return l.limits.BatchMessages, "messages"
+	case "seen":
+		return l.limits.Seen(), "channels"
+	case "types":
+		return l.limits.Channels * MaxFilterTypes, "types"
+	case "headers":
+		return max(l.limits.Channels, l.limits.BatchMessages) * MaxHeaders, "entries"
+	}
+	return l.limits.Channels, "channels"
 }
 
 func (l *lists) inProto(data []byte, message protoreflect.MessageDescriptor) error {
@@ -74,7 +91,7 @@ func (l *lists) inProto(data []byte, message protoreflect.MessageDescriptor) err
 		}
 		if field := message.Fields().ByNumber(number); field != nil && kind == protowire.BytesType {
 			content, _ := protowire.ConsumeBytes(data[tag:])
-			if err := l.ofField(field, func() error { return l.inProto(content, field.Message()) }); err != nil {
+			if err := l.ofField(field, content); err != nil {
 				return err
 			}
 		}
@@ -83,14 +100,17 @@ func (l *lists) inProto(data []byte, message protoreflect.MessageDescriptor) err
 	return nil
 }
 
-func (l *lists) ofField(field protoreflect.FieldDescriptor, within func() error) error {
-	switch {
-	case field.IsList():
-		return l.count(field)
-	case isOurs(field):
-		return within()
+// ofField counts a field that came once: one entry of a list or map.
+func (l *lists) ofField(field protoreflect.FieldDescriptor, content []byte) error {
+	if field.IsList() || field.IsMap() {
+		if err := l.count(field); err != nil {
+			return err
+		}
 	}
-	return nil
+	if !isOurs(field) {
+		return nil
+	}
+	return l.inProto(content, field.Message())
 }
 
 func (l *lists) inJSON(object gjson.Result, message protoreflect.MessageDescriptor) (err error) {
@@ -101,13 +121,21 @@ func (l *lists) inJSON(object gjson.Result, message protoreflect.MessageDescript
 		}
 		switch {
 		case field == nil:
-		case field.IsList() && value.IsArray():
-			value.ForEach(func(gjson.Result, gjson.Result) bool {
-				err = l.count(field)
-				return err == nil
-			})
+		case field.IsList() && value.IsArray(), field.IsMap() && value.IsObject():
+			err = l.entriesInJSON(value, field)
 		case isOurs(field) && value.IsObject():
 			err = l.inJSON(value, field.Message())
+		}
+		return err == nil
+	})
+	return err
+}
+
+func (l *lists) entriesInJSON(entries gjson.Result, field protoreflect.FieldDescriptor) (err error) {
+	entries.ForEach(func(_, entry gjson.Result) bool {
+		err = l.count(field)
+		if err == nil && isOurs(field) && entry.IsObject() {
+			err = l.inJSON(entry, field.Message())
 		}
 		return err == nil
 	})
@@ -121,11 +149,11 @@ func isOurs(field protoreflect.FieldDescriptor) bool {
 	return message != nil && !field.IsMap() && message.ParentFile().Package() == millracev1.File_millrace_v1_realtime_service_proto.Package()
 }
 
-// hasLists reports whether a message has a list of its own.
+// hasLists reports whether a message has a list or map of its own.
 func hasLists(message proto.Message) bool {
 	fields := message.ProtoReflect().Descriptor().Fields()
 	for i := range fields.Len() {
-		if fields.Get(i).IsList() {
+		if fields.Get(i).IsList() || fields.Get(i).IsMap() {
 			return true
 		}
 	}

@@ -70,6 +70,80 @@ func TestL4AListThatIsTooLongIsRefusedBeforeItsEntriesAreRead(t *testing.T) {
 	}
 }
 
+// seen is a request whose patterns say together that they have seen so many
+// channels.
+func seen(patterns, channels int) proto.Message {
+	request := &millracev1.SubscribeRequest{}
+	for i := range patterns {
+		pattern := &millracev1.Subscription{Channel: fmt.Sprintf("p%d.*", i)}
+		for j := range channels / patterns {
+			pattern.Seen = append(pattern.Seen, &millracev1.ChannelPosition{Channel: fmt.Sprintf("p%d.%d", i, j), Position: &millracev1.Position{Offset: 1, Epoch: "e"}})
+		}
+		request.Subscriptions = append(request.Subscriptions, pattern)
+	}
+	return request
+}
+
+// withTypes is a request that wants so many types of each of its channels.
+func withTypes(channels, types int) proto.Message {
+	request := &millracev1.SubscribeRequest{}
+	for range channels {
+		request.Subscriptions = append(request.Subscriptions, &millracev1.Subscription{Channel: "a", Filter: &millracev1.Filter{Types: make([]string, types)}})
+	}
+	return request
+}
+
+func withHeaders(n int) proto.Message {
+	request := &millracev1.PublishRequest{Channel: "a", Headers: map[string]string{}}
+	for i := range n {
+		request.Headers[fmt.Sprint(i)] = ""
+	}
+	return request
+}
+
+// A list in an entry of a list costs as much as one that is not.
+func TestL4WhatEntriesHaveIsCountedBeforeItIsRead(t *testing.T) {
+	node, err := service.New(t.Context(), memory.Open(memory.Options{}), service.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer node.Close()
+	const most = 512 * 32 // of channels, and of channels seen or types of each
+	for name, c := range map[string]struct {
+		request proto.Message
+		field   string // empty if it may be
+	}{
+		"as many channels seen as there may be":         {seen(1, most), ""},
+		"as many channels seen by 512 patterns":         {seen(512, most), ""},
+		"one channel seen too many":                     {seen(1, most+1), "seen"},
+		"channels seen by 512 patterns, one more each":  {seen(512, most+512), "seen"},
+		"as many types as there may be":                 {withTypes(512, 32), ""},
+		"types of 512 channels, one more each":          {withTypes(512, 33), "types"},
+		"as many headers as all messages together have": {withHeaders(1000 * 16), ""},
+		"one header too many":                           {withHeaders(1000*16 + 1), "headers"},
+	} {
+		for format, read := range map[string]func() error{
+			"protobuf": readerOf(t, c.request, proto.Marshal, node.DecodeProto),
+			"JSON":     readerOf(t, c.request, protojson.Marshal, node.DecodeJSON),
+		} {
+			err := read()
+			if c.field == "" {
+				if err != nil {
+					t.Errorf("%s in %s: %v", name, format, err)
+				}
+				continue
+			}
+			info := service.ErrorInfo(err)
+			if info.GetReason() != millracev1.ErrorReason_ERROR_REASON_TOO_MANY || info.GetField() != c.field {
+				t.Errorf("%s in %s: refused with %v", name, format, info)
+			}
+			if objects := testing.AllocsPerRun(5, func() { _ = read() }); objects > 50 {
+				t.Errorf("%s in %s: to refuse it took %v objects", name, format, objects)
+			}
+		}
+	}
+}
+
 // readerOf reads a request of a kind, again and again.
 func readerOf(t *testing.T, request proto.Message, marshal func(proto.Message) ([]byte, error), read func([]byte, proto.Message) error) func() error {
 	t.Helper()

@@ -189,8 +189,8 @@ func checkText(field, text string, limit int) error {
 }
 
 func checkHeaders(field string, headers map[string]string) error {
-	if n := len(headers); n > maxHeaders {
-		return over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, field, n, maxHeaders, "entries")
+	if n := len(headers); n > MaxHeaders {
+		return over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, field, n, MaxHeaders, "entries")
 	}
 	total := 0
 	for name, value := range headers {

@@ -66,8 +66,8 @@ func checkPace(request *millracev1.Subscription, isPattern bool) error {
 	if isPattern && request.GetOnSlow() != millracev1.OnSlow_ON_SLOW_UNSPECIFIED {
 		return refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "on_slow", "on_slow: not for a pattern")
 	}
-	if n := len(request.GetFilter().GetTypes()); n > maxFilterTypes {
-		return over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "filter.types", n, maxFilterTypes, "types")
+	if n := len(request.GetFilter().GetTypes()); n > MaxFilterTypes {
+		return over(millracev1.ErrorReason_ERROR_REASON_TOO_MANY, "filter.types", n, MaxFilterTypes, "types")
 	}
 	return checkHeaders("filter.headers", request.GetFilter().GetHeaders())
 }

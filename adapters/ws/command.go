@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -25,15 +26,15 @@ type plainCommand struct {
 	Token   string    `json:"token"` // auth
 
 	// subscribe
-	Since    *browser.Position           `json:"since"` // history as well
-	Recent   uint32                      `json:"recent"`
-	OnGap    string                      `json:"onGap"`
-	Presence bool                        `json:"presence"`
-	Cursor   string                      `json:"cursor"`
-	Seen     map[string]browser.Position `json:"seen"`
+	Since    *browser.Position `json:"since"` // history as well
+	Recent   uint32            `json:"recent"`
+	OnGap    string            `json:"onGap"`
+	Presence bool              `json:"presence"`
+	Cursor   string            `json:"cursor"`
+	Seen     json.RawMessage   `json:"seen"` // positions by channel
 	Filter   *struct {
-		Types   []string          `json:"types"`
-		Headers map[string]string `json:"headers"`
+		Types   json.RawMessage `json:"types"` // a list of texts
+		Headers headers         `json:"headers"`
 	} `json:"filter"`
 	MinInterval  uint32 `json:"minInterval"` // ms
 	LatestPerKey bool   `json:"latestPerKey"`
@@ -46,7 +47,7 @@ type plainCommand struct {
 	MessageID   string            `json:"messageId"`
 	MessageType string            `json:"messageType"`
 	Key         string            `json:"key"`
-	Headers     map[string]string `json:"headers"`
+	Headers     headers           `json:"headers"`
 	Ephemeral   bool              `json:"ephemeral"`
 	TTL         uint64            `json:"ttl"` // ms
 	Expect      *browser.Position `json:"expect"`
@@ -116,6 +117,9 @@ func identify(data []byte) *plainCommand {
 
 // unreadable says which field JSON decoding failed at.
 func unreadable(err error) error {
+	if errors.Is(err, errTooLong) {
+		return service.TooMany("headers", service.MaxHeaders, "entries")
+	}
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
 		return service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, e.Field, "%s: a %s is not what this field takes", e.Field, e.Value)
 	}
@@ -131,19 +135,41 @@ func isScalar(id commandID) bool {
 	return id == nil || len(id) <= maxCommandID && id[0] != '{' && id[0] != '[' && id[0] != 't' && id[0] != 'f'
 }
 
+// headers are read no further than there may be of them.
+type headers map[string]string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (h *headers) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
+	read, err := readMap[string](bytes.NewReader(b), service.MaxHeaders)
+	if err != nil && !errors.Is(err, errTooLong) {
+		return json.Unmarshal(b, (*map[string]string)(h)) // in whose error the decoder says which field it is
+	}
+	*h = read
+	return err
+}
+
 // channels are those that a command names.
 func (c *plainCommand) channels(most int) ([]string, error) {
-	if len(c.Channels) == 0 || string(c.Channels) == "null" {
-		return nil, nil
+	return readField(c.Channels, readList[string], "channels", most, "channels")
+}
+
+// readField reads a field that has many entries, if there is one, and no more of
+// it than it may have.
+func readField[All any](field json.RawMessage, read func(io.Reader, int) (All, error), name string, most int, unit string) (all All, err error) {
+	if len(field) == 0 || string(field) == "null" {
+		return all, nil
 	}
-	names, err := readList[string](bytes.NewReader(c.Channels), most)
+	all, err = read(bytes.NewReader(field), most)
 	switch {
 	case errors.Is(err, errTooLong):
-		return nil, service.TooMany("channels", most, "channels")
+		return all, service.TooMany(name, most, unit)
 	case err != nil:
-		return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "channels", "channels: must be a list of names")
+		return all, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, name, "%s: not in the form that this field has: %s", name, err)
 	}
-	return names, nil
+	return all, nil
 }
 
 // isEntityEvent reports whether the frame publishes a change of an entity: its
@@ -170,8 +196,8 @@ var onSlows = map[string]millracev1.OnSlow{
 	"latestPerKey": millracev1.OnSlow_ON_SLOW_LATEST_PER_KEY,
 }
 
-// subscription is the command as the API's request.
-func (c *plainCommand) subscription() (*millracev1.Subscription, error) {
+// subscription is the command as the API's request, within the limits.
+func (c *plainCommand) subscription(limits service.Limits) (*millracev1.Subscription, error) {
 	onGap, known := onGaps[c.OnGap]
 	if !known {
 		return nil, service.Refuse(millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "onGap", "onGap: must be latest, oldest or close")
@@ -185,12 +211,20 @@ func (c *plainCommand) subscription() (*millracev1.Subscription, error) {
 		LatestPerKey: c.LatestPerKey, OnSlow: onSlow,
 	}
 	if c.Filter != nil {
-		request.Filter = &millracev1.Filter{Types: c.Filter.Types, Headers: c.Filter.Headers}
+		types, err := readField(c.Filter.Types, readList[string], "filter.types", service.MaxFilterTypes, "types")
+		if err != nil {
+			return nil, err
+		}
+		request.Filter = &millracev1.Filter{Types: types, Headers: c.Filter.Headers}
 	}
 	if c.MinInterval > 0 {
 		request.MinInterval = durationpb.New(time.Duration(c.MinInterval) * time.Millisecond)
 	}
-	for name, position := range c.Seen {
+	seen, err := readField(c.Seen, readMap[browser.Position], "seen", limits.Seen(), "channels")
+	if err != nil {
+		return nil, err
+	}
+	for name, position := range seen {
 		request.Seen = append(request.Seen, &millracev1.ChannelPosition{Channel: name, Position: position.Proto()})
 	}
 	return request, nil

@@ -37,7 +37,7 @@ func FuzzAPlainCommandIsReadOrRefused(f *testing.F) {
 			checkRefusal(t, err)
 			return
 		}
-		if _, err := c.subscription(); err != nil {
+		if _, err := c.subscription(service.Limits{Channels: 512, PatternChannels: 32}); err != nil {
 			checkRefusal(t, err)
 		}
 		request, err := c.publication()
@@ -53,7 +53,8 @@ func FuzzAPlainCommandIsReadOrRefused(f *testing.F) {
 func checkRefusal(t *testing.T, err error) {
 	t.Helper()
 	info := service.ErrorInfo(err)
-	if info.GetReason() != millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST || info.GetField() == "" || info.GetMessage() == "" {
+	isTooMany := info.GetReason() == millracev1.ErrorReason_ERROR_REASON_TOO_MANY && info.GetLimit() > 0
+	if info.GetReason() != millracev1.ErrorReason_ERROR_REASON_INVALID_REQUEST && !isTooMany || info.GetField() == "" || info.GetMessage() == "" {
 		t.Errorf("refused with {%s}, want a field and an explanation", info)
 	}
 }

@@ -205,7 +205,7 @@ func (p *plain) refresh(ctx context.Context, c *plainCommand) error {
 }
 
 func (p *plain) subscribe(ctx context.Context, c *plainCommand) error {
-	add, err := c.subscription()
+	add, err := c.subscription(p.handler.service.Limits())
 	if err != nil {
 		return err
 	}

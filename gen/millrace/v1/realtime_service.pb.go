@@ -335,7 +335,8 @@ type Subscription struct {
 	// `presence_changes`. Not for a pattern.
 	Presence bool `protobuf:"varint,5,opt,name=presence,proto3" json:"presence,omitempty"`
 	// For a pattern with `since`: the position of the last message of each
-	// channel that was seen. Other channels are resumed from `since`.
+	// channel that was seen. Other channels are resumed from `since`. At most
+	// 16,384 in all of a request (limits.channels times limits.pattern_channels).
 	Seen []*ChannelPosition `protobuf:"bytes,6,rep,name=seen,proto3" json:"seen,omitempty"`
 	// Only these messages. Unset means all.
 	Filter *Filter `protobuf:"bytes,7,opt,name=filter,proto3" json:"filter,omitempty"`

@@ -120,7 +120,8 @@ export type Subscription = Message<"millrace.v1.Subscription"> & {
 
   /**
    * For a pattern with `since`: the position of the last message of each
-   * channel that was seen. Other channels are resumed from `since`.
+   * channel that was seen. Other channels are resumed from `since`. At most
+   * 16,384 in all of a request (limits.channels times limits.pattern_channels).
    *
    * @generated from field: repeated millrace.v1.ChannelPosition seen = 6;
    */
@@ -207,7 +208,8 @@ export type SubscriptionJson = {
 
   /**
    * For a pattern with `since`: the position of the last message of each
-   * channel that was seen. Other channels are resumed from `since`.
+   * channel that was seen. Other channels are resumed from `since`. At most
+   * 16,384 in all of a request (limits.channels times limits.pattern_channels).
    *
    * @generated from field: repeated millrace.v1.ChannelPosition seen = 6;
    */
