@@ -98,7 +98,8 @@ func roll(ctx context.Context, all []*process) {
 // restart starts a process again. One that does not come up shows in what is never
 // delivered.
 func restart(ctx context.Context, p *process) {
-	if p.start() != nil {
+	if err := p.start(); err != nil {
+		sayf("%s does not start: %v", p.name, err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)

@@ -51,6 +51,9 @@ func (p *process) start() error {
 func (p *process) signal(s syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.cmd == nil || p.cmd.Process == nil {
+		return os.ErrProcessDone // it could not be started
+	}
 	return p.cmd.Process.Signal(s)
 }
 
@@ -58,10 +61,12 @@ func (p *process) url() string { return "http://" + p.address }
 
 // end ends the process with a signal and waits for it.
 func (p *process) end(s syscall.Signal) {
+	_ = p.signal(s) // it may have ended, or never have been started
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = p.cmd.Process.Signal(s) // it may have ended
-	_ = p.cmd.Wait()            // as it was told to
+	if p.cmd != nil {
+		_ = p.cmd.Wait() // it ended as it was told to
+	}
 }
 
 // waitReady waits until the server takes connections.
@@ -219,10 +224,8 @@ func (f *fleet) stop() error {
 		err = f.proxy.close()
 	}
 	for _, p := range f.all() {
-		if p.cmd != nil {
-			_ = p.signal(syscall.SIGCONT) // it may be frozen
-			p.end(syscall.SIGKILL)
-		}
+		_ = p.signal(syscall.SIGCONT) // it may be frozen
+		p.end(syscall.SIGKILL)
 		if p.log != nil {
 			err = errors.Join(err, p.log.Close())
 		}

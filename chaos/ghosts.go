@@ -18,11 +18,15 @@ const (
 	healBy = 10 * time.Second // in which all is as before, once it is not any more
 )
 
+// over is the time in which those go elsewhere who are asked to.
+const over = 5 * time.Second
+
 // perRoom is how many members a room has: of more than 1,000 only the number is told.
 const perRoom = 200
 
 // crowd is many members, who are connected with one node or another.
 type crowd struct {
+	size    int
 	ledger  *ledger
 	fleet   *fleet
 	watcher *watcher
@@ -35,15 +39,13 @@ type crowd struct {
 func ghosts(ctx context.Context, f *fleet, size int) error {
 	ctx, stop := context.WithCancel(ctx)
 	l := newLedger()
-	c := &crowd{ledger: l, fleet: f, watcher: newWatcher(l)}
+	c := &crowd{size: size, ledger: l, fleet: f, watcher: newWatcher(l)}
 	defer c.running.Wait()
 	defer stop()
-	for i := range size {
-		if i%perRoom == 0 {
-			c.watcher.rooms = append(c.watcher.rooms, fmt.Sprint(lobby, ".", i/perRoom))
-		}
-		c.members = append(c.members, &member{ledger: l, room: c.watcher.rooms[i/perRoom], patience: time.Minute})
+	for i := range (size + perRoom - 1) / perRoom {
+		c.watcher.rooms = append(c.watcher.rooms, fmt.Sprint(lobby, ".", i))
 	}
+	c.fill()
 	watching, unwatch := context.WithCancel(ctx)
 	c.running.Go(func() { c.watcher.watch(watching, f.nodes[1].url()) })
 	c.kill(ctx)
@@ -52,6 +54,14 @@ func ghosts(ctx context.Context, f *fleet, size int) error {
 	c.running.Go(func() { c.watcher.watch(ctx, f.proxy.url()) })
 	c.roll(ctx)
 	return l.verdict()
+}
+
+// fill adds the members that are not there any more. Those it adds are connected with
+// no node yet.
+func (c *crowd) fill() {
+	for i := len(c.members); i < c.size; i++ {
+		c.members = append(c.members, &member{ledger: c.ledger, room: c.watcher.rooms[i/perRoom], patience: time.Minute, cut: func() {}})
+	}
 }
 
 // kill kills the node that has all members. Half of them come back in time, to the
@@ -66,7 +76,7 @@ func (c *crowd) kill(ctx context.Context) {
 	for _, m := range c.members {
 		m.cut()
 	}
-	c.connect(ctx, stay, backBy, c.fleet.nodes[1].url(), c.fleet.nodes[2].url())
+	c.connect(ctx, stay, backBy, c.nodes()[1:]...)
 	back := time.Since(began)
 	c.ledger.await(ctx, "P-12", "the others are gone", goneBy-time.Since(began), func() string { return c.watcher.present(lost) })
 	gone := time.Since(began)
@@ -88,11 +98,11 @@ func (c *crowd) freeze(ctx context.Context) {
 	}
 	stay, moved := halves(on)
 	c.watcher.allow(on)
+	for _, m := range on {
+		m.renounce()
+	}
 	_ = frozen.signal(syscall.SIGSTOP) // it runs
 	began := time.Now()
-	for _, m := range moved {
-		m.cut()
-	}
 	c.connect(ctx, moved, 0, c.fleet.nodes[0].url())
 	for _, m := range moved {
 		if err := m.leave(ctx); err != nil {
@@ -107,7 +117,7 @@ func (c *crowd) freeze(ctx context.Context) {
 	thawed := time.Now()
 	c.ledger.await(ctx, "P-13", "who is still connected is there again", healBy, func() string { return c.watcher.missing(stay) })
 	healed := time.Since(thawed)
-	pause(ctx, healBy-healed) // it has said what it says late
+	pause(ctx, goneBy-healed) // it has said what it says late, and whom it cut off is gone
 	if back := c.watcher.present(moved); back != "" {
 		c.ledger.notef("P-13", "those who had left by another node are there again: %s", back)
 	}
@@ -117,13 +127,19 @@ func (c *crowd) freeze(ctx context.Context) {
 	c.watcher.allow(nil)
 }
 
+// nodes are the addresses of all nodes. Members have no proxy between them: it would be
+// in this process, which may open only so many connections.
+func (c *crowd) nodes() (urls []string) {
+	for _, node := range c.fleet.nodes {
+		urls = append(urls, node.url())
+	}
+	return urls
+}
+
 // roll restarts all nodes, one after the other.
 func (c *crowd) roll(ctx context.Context) {
-	for _, m := range c.members {
-		m.cut()
-		m.patience = quiet
-	}
-	c.connect(ctx, c.members, 0, c.fleet.proxy.url())
+	c.fill()
+	c.connect(ctx, c.members, over, c.nodes()...)
 	roll(ctx, c.fleet.nodes)
 	pause(ctx, goneBy) // who has left falsely is gone
 	c.ledger.await(ctx, "P-12", "all members are there", time.Second, func() string { return c.watcher.missing(c.members) })
@@ -131,16 +147,19 @@ func (c *crowd) roll(ctx context.Context) {
 }
 
 // connect connects members with the first of some addresses, the next, and so on,
-// evenly over a time. It returns once all are present.
+// evenly over a time, instead of where they were. A member that loses its connection
+// goes on to the next address. It returns once all are present.
 func (c *crowd) connect(ctx context.Context, members []*member, over time.Duration, to ...string) {
 	var entered sync.WaitGroup
 	began := time.Now()
 	for i, m := range members {
 		pause(ctx, over*time.Duration(i)/time.Duration(len(members))-time.Since(began))
 		once, cut := context.WithCancel(ctx)
-		m.at, m.cut = to[i%len(to)], cut
+		m.cut()
+		own := slices.Concat(to[i%len(to):], to[:i%len(to)])
+		m.at, m.cut = own[0], cut
 		entered.Add(1)
-		c.running.Go(func() { m.stay(once, m.at, sync.OnceFunc(entered.Done)) })
+		c.running.Go(func() { m.stay(once, own, sync.OnceFunc(entered.Done)) })
 	}
 	entered.Wait()
 }

@@ -172,7 +172,7 @@ func (t *trial) present(ctx context.Context, url string, running *sync.WaitGroup
 			stayers = append(stayers, m)
 		}
 		entered.Add(1)
-		running.Go(func() { m.stay(until, url, sync.OnceFunc(entered.Done)) })
+		running.Go(func() { m.stay(until, []string{url}, sync.OnceFunc(entered.Done)) })
 	}
 	entered.Wait()
 	return leavers, stayers, cutOff

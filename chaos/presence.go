@@ -20,12 +20,13 @@ type member struct {
 	room     string
 	patience time.Duration // how long a connection may be silent
 
-	at  string // where it is connected with
+	at  string // where it is connected with, first of all
 	cut func() // ends that
 
-	mu    sync.Mutex
-	token string // of the session
-	id    string // public: its name in presence, since it has no user
+	mu      sync.Mutex
+	token   string // of the session
+	id      string // public: its name in presence, since it has no user
+	present bool   // as that
 }
 
 // known is the session's token and id.
@@ -35,25 +36,23 @@ func (m *member) known() (token, id string) {
 	return m.token, m.id
 }
 
-// stay keeps a member present until ctx ends; then its connection is cut.
-func (m *member) stay(ctx context.Context, url string, entered func()) {
-	client, hangUp := newClient(url)
-	defer hangUp()
-	for ctx.Err() == nil {
+// stay keeps a member present until ctx ends; then its connection is cut. It goes from
+// one address to the next.
+func (m *member) stay(ctx context.Context, to []string, entered func()) {
+	for i := 0; ctx.Err() == nil; i++ {
+		client, hangUp := newSlimClient(to[i%len(to)])
 		once, cancel := context.WithCancel(ctx)
 		silence := time.AfterFunc(m.patience, cancel)
 		_ = m.connect(once, client, entered, func() { silence.Reset(m.patience) }) // it comes back, whatever it was
 		silence.Stop()
 		cancel()
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-		}
+		hangUp()
+		pause(ctx, 50*time.Millisecond)
 	}
 }
 
 func (m *member) connect(ctx context.Context, client millracev1connect.RealtimeServiceClient, entered, alive func()) error {
-	token, id := m.known()
+	token, _ := m.known()
 	stream, err := client.Subscribe(ctx, &millracev1.SubscribeRequest{SessionToken: token, HeartbeatInterval: durationpb.New(time.Second)})
 	if err != nil {
 		return err
@@ -69,22 +68,38 @@ func (m *member) connect(ctx context.Context, client millracev1connect.RealtimeS
 		if ready == nil {
 			continue
 		}
-		if id != "" && id != ready.GetSession() {
-			m.ledger.notef("P-3", "%s was not taken over, and is %s", id, ready.GetSession())
-		}
-		m.mu.Lock()
-		m.token, m.id = ready.GetSessionToken(), ready.GetSession()
-		m.mu.Unlock()
+		m.becomes(ready)
 		if _, err := client.EnterPresence(ctx, &millracev1.EnterPresenceRequest{SessionToken: ready.GetSessionToken(), Channel: m.room}); err != nil {
 			return err
 		}
+		m.mu.Lock()
+		m.present = true
+		m.mu.Unlock()
 		entered()
 	}
 }
 
+// becomes notes which session the member is. One that is present stays what it is.
+func (m *member) becomes(ready *millracev1.Ready) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.present && m.id != ready.GetSession() {
+		m.present = false
+		m.ledger.notef("P-3", "%s was not taken over, and is %s", m.id, ready.GetSession())
+	}
+	m.token, m.id = ready.GetSessionToken(), ready.GetSession()
+}
+
+// renounce says that the session need not stay what it is: its node is to be given up.
+func (m *member) renounce() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.present = false
+}
+
 // leave says that the member leaves, where it is connected with.
 func (m *member) leave(ctx context.Context) error {
-	client, hangUp := newClient(m.at)
+	client, hangUp := newSlimClient(m.at)
 	defer hangUp()
 	token, _ := m.known()
 	_, err := client.LeavePresence(ctx, &millracev1.LeavePresenceRequest{SessionToken: token, Channel: m.room})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -56,7 +57,7 @@ func startProxy(ctx context.Context, listen string, nodes []*process) (*proxy, e
 		p.nodes = append(p.nodes, b)
 		p.running.Go(func() { b.check(ctx) })
 	}
-	p.running.Go(p.accept)
+	p.running.Go(func() { p.accept(ctx) })
 	return p, nil
 }
 
@@ -72,13 +73,17 @@ func (p *proxy) close() error {
 	return err
 }
 
-func (p *proxy) accept() {
+func (p *proxy) accept(ctx context.Context) {
 	for {
 		conn, err := p.listener.Accept()
-		if err != nil {
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return
+		case err != nil: // too many are open
+			pause(ctx, checkEvery)
+		default:
+			p.running.Go(func() { p.pass(conn) })
 		}
-		p.running.Go(func() { p.pass(conn) })
 	}
 }
 

@@ -21,7 +21,18 @@ const tryFor = 5 * time.Second
 
 // newClient is a client with connections of its own.
 func newClient(url string) (client millracev1connect.RealtimeServiceClient, hangUp func()) {
-	transport := &http.Transport{IdleConnTimeout: time.Second} // there may be thousands
+	return newClientOn(&http.Transport{}, url)
+}
+
+// newSlimClient is a client with one connection, whatever it calls: there may be
+// thousands in this process, and it may open only so many.
+func newSlimClient(url string) (client millracev1connect.RealtimeServiceClient, hangUp func()) {
+	t := &http.Transport{Protocols: new(http.Protocols)}
+	t.Protocols.SetUnencryptedHTTP2(true)
+	return newClientOn(t, url)
+}
+
+func newClientOn(transport *http.Transport, url string) (client millracev1connect.RealtimeServiceClient, hangUp func()) {
 	conn := connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: transport}, url))
 	return millracev1connect.NewRealtimeServiceClient(conn), transport.CloseIdleConnections
 }

@@ -73,7 +73,7 @@ func (s *Session) refresh(ctx context.Context, identity auth.Identity) error {
 		s.expel(err)
 		return err
 	}
-	s.used.Store(time.Now().UnixNano())
+	s.used.Store(s.service.elapsed(time.Now()))
 	s.due.Store(0) // the new end may be earlier
 	s.awake()
 	for key, had := range s.granted() {

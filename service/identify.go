@@ -170,7 +170,7 @@ func (s *Service) authenticateSession(ctx context.Context, token string, c *call
 			return err
 		}
 		c.identity, c.scope, c.host = session.who(), session.scope, session.host
-		session.used.Store(time.Now().UnixNano())
+		session.used.Store(s.elapsed(time.Now()))
 	}
 	if c.identity.Expired() {
 		return errExpired()

@@ -152,7 +152,7 @@ func (s *Session) overdue(now time.Time) error {
 // nothing, present nowhere, and has not asked for anything in a long time.
 func (s *Session) neglected(now time.Time) error {
 	limit := s.service.limits().Idle
-	if now.UnixNano()-s.used.Load() < int64(limit) {
+	if s.service.elapsed(now)-s.used.Load() < int64(limit) {
 		return nil
 	}
 	s.mu.Lock()

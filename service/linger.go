@@ -177,7 +177,7 @@ func (s *Service) takeOverHere(session *Session, token string) {
 // takeOverFrom takes a session over that another node has, or had before it died.
 func (s *Service) takeOverFrom(ctx context.Context, node string, session *Session, token string) {
 	id := parseToken(token).id
-	given := s.askFor(ctx, node, session, token)
+	given, err := s.askFor(ctx, node, session, token)
 	if ctx.Err() != nil {
 		return // the client has gone on, and may be with another node now
 	}
@@ -198,6 +198,7 @@ func (s *Service) takeOverFrom(ctx context.Context, node string, session *Sessio
 		claim = max(claim, e.GetClaim()+1)
 	}
 	if given == nil && present == nil {
+		s.log.DebugContext(ctx, "a session is not taken over: its node does not give it, and presence does not know it", "session", id, "node", node, "error", err)
 		return
 	}
 	session.id, session.token, session.prior, session.claim, session.present = id, s.newToken(id), token, claim, present
@@ -206,18 +207,17 @@ func (s *Service) takeOverFrom(ctx context.Context, node string, session *Sessio
 
 // askFor asks a node for a session, if it was there just now: one that does not
 // answer keeps the client waiting.
-func (s *Service) askFor(ctx context.Context, node string, session *Session, token string) *nodev1.Legacy {
+func (s *Service) askFor(ctx context.Context, node string, session *Session, token string) (*nodev1.Legacy, error) {
 	if !s.presence.isNear(node) {
-		return nil
+		return nil, errNotHeard
 	}
 	answer, err := s.nodes.call(ctx, node, &nodev1.Call{Call: &nodev1.Call_TakeOver{
 		TakeOver: &nodev1.TakeOver{Token: token, User: session.who().User},
 	}})
-	if err != nil {
-		return nil
-	}
-	return answer.GetLegacy()
+	return answer.GetLegacy(), err
 }
+
+var errNotHeard = errors.New("the node was not heard just now")
 
 // giveAway ends a session in favour of one on another node. What it leaves stays
 // here until the other node says that it has it.

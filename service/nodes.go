@@ -245,7 +245,7 @@ func (s *Service) perform(ctx context.Context, call *nodev1.Call) (*nodev1.Answe
 		if err != nil {
 			return nil, err
 		}
-		session.used.Store(time.Now().UnixNano())
+		session.used.Store(s.elapsed(time.Now()))
 		c := caller{identity: session.who(), scope: session.scope, host: session.host}
 		return &nodev1.Answer{Outcome: &nodev1.Answer_Caller{Caller: c.toNode()}}, nil
 	case *nodev1.Call_Redeem:

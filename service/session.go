@@ -37,20 +37,20 @@ type Session struct {
 	cut       func() // frees a write that is stuck
 
 	identity atomic.Pointer[auth.Identity] // see who
-	used     atomic.Int64                  // when the client last asked for something, in ns
+	used     atomic.Int64                  // when the client last asked for something, by elapsed
 	expelled atomic.Bool                   // nothing but the end is sent any more
 
 	wake    chan struct{} // holds one token if there is something to read; nil for sessions without a goroutine
 	writer  *writer       // tells of what is published, and sends for sessions without a goroutine
 	pending atomic.Int64  // bytes that live subscriptions have not passed
-	writing atomic.Int64  // since when the client is being sent something, in ns; 0 if not
+	writing atomic.Int64  // since when the client is being sent something, by elapsed; 0 if not
 
 	// Of a session that is attached to a writer.
 	attached  atomic.Bool  // from Attach to End
 	scheduled atomic.Bool  // in the writer's queue
 	blocked   atomic.Bool  // the client has not taken what was delivered
 	missed    atomic.Bool  // something came up meanwhile
-	due       atomic.Int64 // when something is to be done for silence, in ns
+	due       atomic.Int64 // when something is to be done for silence, by elapsed
 	// Owned by the writer.
 	sink        Sink
 	slot, place int // in the writer's wheel
@@ -91,7 +91,7 @@ func newSession(s *Service, identity auth.Identity, heartbeat time.Duration, isS
 	}
 	session.token = s.newToken(session.id)
 	session.identity.Store(&identity)
-	session.used.Store(session.started.UnixNano())
+	session.used.Store(s.elapsed(session.started))
 	session.ends = session.started.Add(ageOf(s.limits().MaxAge))
 	return session
 }

@@ -71,7 +71,7 @@ func (s *Session) run(ctx context.Context, send func(*Batch) error) error {
 		for len(frames) > 0 {
 			n := batchLen(frames)
 			began := time.Now()
-			s.writing.Store(began.UnixNano())
+			s.writing.Store(s.service.elapsed(began))
 			if s.expelled.Load() {
 				return s.reason()
 			}

@@ -67,6 +67,11 @@ func (s *Service) watchdog(ctx context.Context) {
 	}
 }
 
+// elapsed is a time as sessions note it for others to read: nanoseconds since the
+// service began, never 0. The clock on the wall can be set: it would cut those who wait,
+// and leave others without a sign of life.
+func (s *Service) elapsed(t time.Time) int64 { return int64(t.Sub(s.started)) + 1 }
+
 // slowAfter is how long a client may take nothing before it counts as slow.
 const slowAfter = time.Second
 
@@ -76,7 +81,7 @@ func (s *Session) stalled(now time.Time) time.Duration {
 	if since == 0 {
 		return 0
 	}
-	return time.Duration(now.UnixNano() - since)
+	return time.Duration(s.service.elapsed(now) - since)
 }
 
 // isSlow reports whether the client takes less than it is sent.

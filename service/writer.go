@@ -219,7 +219,7 @@ func (w *writer) visit(most int) {
 // tick gives the sessions that are due their signs of life.
 func (w *writer) tick(ctx context.Context, now time.Time) {
 	for _, s := range w.wheel.turn() {
-		if now.UnixNano() >= s.due.Load() {
+		if s.service.elapsed(now) >= s.due.Load() {
 			s.tick(ctx, now)
 		}
 		w.watch(s)
@@ -231,7 +231,7 @@ func (w *writer) tick(ctx context.Context, now time.Time) {
 // watch has the session ticked when it is due, while it is attached.
 func (w *writer) watch(s *Session) {
 	if s.slot == noSlot && s.attached.Load() {
-		w.wheel.put(s, time.Until(time.Unix(0, s.due.Load())))
+		w.wheel.put(s, time.Duration(s.due.Load()-s.service.elapsed(time.Now())))
 	}
 }
 
@@ -267,7 +267,7 @@ func (s *Session) attach(sink Sink) error {
 		return s.service.end(s, err)
 	}
 	s.sink, s.batch, s.silent = sink, &s.writer.batch, time.Now()
-	s.due.Store(s.silent.Add(s.untilDue(s.silent)).UnixNano())
+	s.due.Store(s.service.elapsed(s.silent.Add(s.untilDue(s.silent))))
 	s.attached.Store(true)
 	s.awake() // also for the writer to watch it
 	if s.writer.isClosed() {
@@ -313,9 +313,9 @@ func (s *Session) deliver(now time.Time) error {
 		return nil
 	}
 	s.silent = now
-	s.due.Store(now.Add(s.untilDue(now)).UnixNano())
+	s.due.Store(s.service.elapsed(now.Add(s.untilDue(now))))
 	s.blocked.Store(true) // before, because Resume may come before Deliver returns
-	s.writing.Store(now.UnixNano())
+	s.writing.Store(s.service.elapsed(now))
 	if s.expelled.Load() {
 		return s.reason()
 	}
