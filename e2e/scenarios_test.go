@@ -30,6 +30,7 @@ var scenarios = []struct {
 	{"D-9 recent messages come first", askForRecent},
 	{"D-12 a pattern resumes each of its channels", resumePattern},
 	{"D-12 a pattern of many channels has a small cursor", resumeWidePattern},
+	{"D-17 what a pattern is past, the channel's own subscription still has", resumeOverlapping},
 	{"D-13 a cursor of several channels resumes each", resumeFromCursor},
 	{"D-13 a cursor of a stream resumes it", resumeFromStreamCursor},
 	{"D-5 a session that opens at a gap is told", openAtGap},

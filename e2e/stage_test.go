@@ -299,7 +299,7 @@ func (c *client) seesNoMore() {
 // publisher was not told.
 func same(got, want *millracev1.Message) bool {
 	got, want = proto.CloneOf(got), proto.CloneOf(want)
-	got.PublishTime, got.Ttl, got.PreviousOffset = nil, nil, 0
+	got.PublishTime, got.Ttl, got.PreviousOffset, got.Pattern = nil, nil, 0, ""
 	if want.Position == nil && !want.GetEphemeral() {
 		want.Position = got.Position
 	}

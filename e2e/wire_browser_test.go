@@ -33,6 +33,7 @@ type frameJSON struct {
 	Key            string            `json:"key"`
 	Headers        map[string]string `json:"headers"`
 	Ephemeral      bool              `json:"ephemeral"`
+	Pattern        string            `json:"pattern"` // also of gaps and checkpoints
 
 	// Where something is.
 	Offset    uint64        `json:"offset"`
@@ -154,7 +155,7 @@ func (f *frameJSON) message() (*millracev1.Message, error) {
 	payload, err := f.payload()
 	m := &millracev1.Message{
 		Channel: *f.Channel, Position: f.place(), PreviousOffset: f.PreviousOffset, Id: f.MessageID, Type: f.Type,
-		Payload: payload, Publisher: f.Publisher, Headers: f.Headers, Key: f.Key, Ephemeral: f.Ephemeral,
+		Payload: payload, Publisher: f.Publisher, Headers: f.Headers, Key: f.Key, Ephemeral: f.Ephemeral, Pattern: f.Pattern,
 	}
 	if f.Entity != "" {
 		var id string

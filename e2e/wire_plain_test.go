@@ -84,7 +84,7 @@ func (f *frameJSON) event() (event, error) {
 	case "gap":
 		return event{gap: f.gap()}, nil
 	case "checkpoint":
-		return event{checkpoint: &millracev1.Checkpoint{Channel: f.For, Position: f.place()}}, nil
+		return event{checkpoint: &millracev1.Checkpoint{Channel: f.For, Position: f.place(), Pattern: f.Pattern}}, nil
 	case "presence":
 		return f.presence(), nil
 	case "draining":
@@ -98,7 +98,7 @@ func (f *frameJSON) event() (event, error) {
 func (f *frameJSON) gap() *millracev1.Gap {
 	return &millracev1.Gap{
 		Channel: f.For, Reason: millracev1.GapReason(millracev1.GapReason_value["GAP_REASON_"+f.Reason]),
-		Requested: f.Requested.proto(), Position: f.Position.proto(),
+		Requested: f.Requested.proto(), Position: f.Position.proto(), Pattern: f.Pattern,
 	}
 }
 
@@ -211,6 +211,9 @@ func subscribeCommand(add *millracev1.Subscription, cursor string) command {
 	}
 	if f := add.GetFilter(); f != nil {
 		c["filter"] = map[string]any{"types": f.GetTypes(), "headers": f.GetHeaders()}
+	}
+	if d := add.GetMinInterval(); d != nil {
+		c["minInterval"] = d.AsDuration().Milliseconds()
 	}
 	seen := map[string]positionJSON{}
 	for _, entry := range add.GetSeen() {

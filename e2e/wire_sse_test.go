@@ -67,14 +67,14 @@ func (w eventStream) divide(request *millracev1.SubscribeRequest) (inURL url.Val
 	var since service.Cursor
 	for _, s := range request.GetSubscriptions() {
 		switch {
-		case s.GetOnGap() != millracev1.OnGap_ON_GAP_UNSPECIFIED || s.GetPresence() || s.GetRecent() > 0 || s.GetFilter() != nil:
+		case s.GetOnGap() != millracev1.OnGap_ON_GAP_UNSPECIFIED || s.GetPresence() || s.GetRecent() > 0 || s.GetFilter() != nil || s.GetMinInterval() != nil:
 			later.Subscriptions = append(later.Subscriptions, s)
 			continue
 		case s.GetSince() != nil:
 			since.Set(s.GetChannel(), positionOf(s.GetSince()))
 		}
 		for _, seen := range s.GetSeen() {
-			since.Set(seen.GetChannel(), positionOf(seen.GetPosition()))
+			since.Move(s.GetChannel(), seen.GetChannel(), positionOf(seen.GetPosition()))
 		}
 		inURL.Add("channel", s.GetChannel())
 	}
@@ -196,11 +196,26 @@ func (s *streamSession) event(b block) (event, error) {
 		return f.event()
 	}
 	m := &millracev1.Message{Channel: b.name, Payload: payloadJSON(json.RawMessage(b.data))}
-	if cursor, err := service.ParseCursor(b.id); err == nil && b.id != "" {
-		position, _ := cursor.Position(b.name)
-		m.Position = &millracev1.Position{Offset: position.Offset, Epoch: position.Epoch}
+	place, err := placeIn(b.id, b.name)
+	m.Position = place
+	return event{message: m}, err
+}
+
+// placeIn is where a cursor says that a channel is, whatever shows it.
+func placeIn(cursor, name string) (*millracev1.Position, error) {
+	var entries millracev1.Cursor
+	text, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err == nil {
+		err = proto.Unmarshal(text, &entries)
 	}
-	return event{message: m}, nil
+	for _, entry := range entries.GetEntries() {
+		for _, at := range append(entry.GetSeen(), entry) {
+			if at.GetChannel() == name {
+				return &millracev1.Position{Offset: at.GetOffset(), Epoch: at.GetEpoch()}, err
+			}
+		}
+	}
+	return nil, err
 }
 
 func (s *streamSession) close() {

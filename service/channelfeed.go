@@ -202,7 +202,7 @@ func (f *channelFeed) hide() {
 func (f *channelFeed) checkpoints(b *batch) {
 	if f.unseen {
 		f.unseen = false
-		b.add(checkpointNotice(f.name, f.position))
+		b.add(checkpointNotice(&millracev1.Checkpoint{Channel: f.name, Position: positionToProto(f.position)}))
 	}
 }
 

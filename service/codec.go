@@ -105,7 +105,7 @@ func encodeProto(f *Frame) []byte {
 func encodeProtoJSON(f *Frame) []byte {
 	var message proto.Message = f.Notice
 	if f.Message != nil {
-		message = toProto(f.Message)
+		message = f.message()
 	}
 	b, err := protojson.Marshal(message)
 	mustEncode(err)

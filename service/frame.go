@@ -33,6 +33,7 @@ const (
 type Frame struct {
 	// Set once. Either Message or Notice is set.
 	Message *engine.Message
+	Pattern string // by whose subscription the message comes; empty for its channel's
 	Notice  *millracev1.SubscribeResponse
 	// CommandID is that of the command that caused the notice, as
 	// [WithCommandID] has it.
@@ -44,6 +45,11 @@ type Frame struct {
 }
 
 func newMessageFrame(m *engine.Message) *Frame { return &Frame{Message: m} }
+
+// newPatternFrame is that of a message as subscriptions to a pattern have it.
+func newPatternFrame(m *engine.Message, pattern string) *Frame {
+	return &Frame{Message: m, Pattern: pattern}
+}
 
 type commandIDKey struct{}
 
@@ -100,7 +106,13 @@ func (f *Frame) Response() *millracev1.SubscribeResponse {
 	if f.Notice != nil {
 		return f.Notice
 	}
-	return &millracev1.SubscribeResponse{Messages: []*millracev1.Message{toProto(f.Message)}}
+	return &millracev1.SubscribeResponse{Messages: []*millracev1.Message{f.message()}}
+}
+
+func (f *Frame) message() *millracev1.Message {
+	message := toProto(f.Message)
+	message.Pattern = f.Pattern
+	return message
 }
 
 // Batch is what the Subscribe method passes to the stream's Send: a run of

@@ -51,15 +51,15 @@ func (h *hub) deliver(m *engine.Message) {
 	if t == nil && patterns == nil {
 		return
 	}
-	f := newMessageFrame(m)
+	var looks *followed
 	if h.follow != nil {
-		f.followed = h.follow(m, t, patterns)
+		looks = h.follow(m, t, patterns)
 	}
 	if t != nil {
-		t.publish(f)
+		t.publish(newMessageFrame(m).lookedAt(looks))
 	}
 	for _, p := range patterns {
-		p.publish(f)
+		p.publish(newPatternFrame(m, p.name).lookedAt(looks))
 	}
 }
 

@@ -95,17 +95,23 @@ func TestAMessageGoesToItsChannelAndToThePatternsThatMatch(t *testing.T) {
 	}
 }
 
-func TestAllWhoAreSubscribedShareOneFrame(t *testing.T) {
+func TestAllWhoAreSubscribedToOneNameShareOneFrame(t *testing.T) {
 	t.Parallel()
 	h := newHub()
+	frames := map[string]*Frame{}
 	var listeners []*listener
-	for _, name := range []string{"chat.42", "chat.42", "chat.*", ">"} {
+	for _, name := range []string{"chat.42", "chat.*", ">", "chat.42", "chat.*"} {
 		listeners = append(listeners, listen(h, name))
 	}
 	h.deliver(messageAt("chat.42", 1))
 	for _, l := range listeners {
-		if shown := l.read(t); len(shown) != 1 || shown[0] != listeners[0].shown[0] {
-			t.Errorf("%q has a frame of its own among its %d", l.sub.key.name, len(shown))
+		name, shown := l.sub.key.name, l.read(t)
+		if first := frames[name]; len(shown) != 1 || first != nil && shown[0] != first {
+			t.Fatalf("%q has a frame of its own among its %d", name, len(shown))
+		}
+		frames[name] = shown[0]
+		if shown[0].Pattern != "" && shown[0].Pattern != name || channel.IsPattern(name) != (shown[0].Pattern != "") {
+			t.Errorf("%q has a frame that says %q", name, shown[0].Pattern)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,14 +15,12 @@ import (
 )
 
 // modelReader is a session of a trial. Its views are in the order in which they were
-// asked for. One that shows a pattern has no other view at the time, so that
-// each message belongs to one view.
+// asked for. They may overlap: what comes says which of them it is of.
 type modelReader struct {
 	w       *trial
 	c       *client
 	name    string
 	views   []*view
-	pattern bool
 	stalled bool
 	wasSlow bool // it has been stalled once, or wanted to be slow
 	at      int  // items looked at
@@ -35,7 +34,7 @@ func (w *trial) open() {
 		w.lose()
 		return
 	}
-	r := &modelReader{w: w, pattern: w.pick(4) == 0, name: fmt.Sprint("session", w.counts.sessions)}
+	r := &modelReader{w: w, name: fmt.Sprint("session", w.counts.sessions)}
 	w.counts.sessions++
 	dial := w.n.dial
 	if w.pick(2) == 0 {
@@ -61,11 +60,11 @@ func (w *trial) add() {
 // add subscribes to something that the session does not show.
 func (r *modelReader) add() {
 	names := modelNames
-	if r.pattern {
+	if r.w.pick(4) == 0 {
 		names = modelPatterns
 	}
 	name := names[r.w.pick(len(names))]
-	if slices.ContainsFunc(r.views, func(v *view) bool { return !v.removed && (r.pattern || v.request.GetChannel() == name) }) {
+	if slices.ContainsFunc(r.views, func(v *view) bool { return !v.removed && v.request.GetChannel() == name }) {
 		return
 	}
 	wish := r.w.wish(name)
@@ -222,7 +221,7 @@ func (r *modelReader) check(fault, what string) {
 // one checks one frame.
 func (r *modelReader) one(it item) string {
 	if m := it.frame.Message; m != nil {
-		v := r.viewOf(m.Channel)
+		v := r.viewOf(it.frame.Pattern, m.Channel)
 		if v == nil || !v.opened || v.gap != nil {
 			return "a message of no subscription"
 		}
@@ -232,7 +231,7 @@ func (r *modelReader) one(it item) string {
 	case *millracev1.SubscribeResponse_Ready, *millracev1.SubscribeResponse_Heartbeat, *millracev1.SubscribeResponse_Draining:
 		return ""
 	case *millracev1.SubscribeResponse_Subscribed:
-		v := r.viewOf(n.Subscribed.GetChannel())
+		v := r.viewOf("", n.Subscribed.GetChannel())
 		if v == nil || v.opened || !proto.Equal(n.Subscribed, v.want) {
 			return fmt.Sprintf("not expected: %v", v)
 		}
@@ -244,7 +243,7 @@ func (r *modelReader) one(it item) string {
 		return r.gap(n.Gap, it.at)
 	case *millracev1.SubscribeResponse_Checkpoint:
 		r.w.counts.checkpoints++
-		v := r.viewOf(n.Checkpoint.GetChannel())
+		v := r.viewOf(n.Checkpoint.GetPattern(), n.Checkpoint.GetChannel())
 		if v == nil || !v.opened || v.gap != nil {
 			return "a checkpoint of no subscription"
 		}
@@ -257,10 +256,10 @@ func (r *modelReader) one(it item) string {
 	return "not expected"
 }
 
-// viewOf is the oldest view that a channel, or the pattern of that name, can be of.
-func (r *modelReader) viewOf(name string) *view {
+// viewOf is the oldest view that what names a pattern and a channel can be of.
+func (r *modelReader) viewOf(pattern, name string) *view {
 	for _, v := range r.views {
-		if channel.IsPattern(name) && v.request.GetChannel() == name || !channel.IsPattern(name) && v.spots[name] != nil {
+		if v.request.GetChannel() == cmp.Or(pattern, name) {
 			return v
 		}
 	}
@@ -269,7 +268,7 @@ func (r *modelReader) viewOf(name string) *view {
 
 func (r *modelReader) gap(g *millracev1.Gap, at time.Time) string {
 	r.w.counts.gaps++
-	v := r.viewOf(g.GetChannel())
+	v := r.viewOf(g.GetPattern(), g.GetChannel())
 	if v == nil || !v.opened {
 		return "a gap of no subscription"
 	}
@@ -287,8 +286,8 @@ func (r *modelReader) gap(g *millracev1.Gap, at time.Time) string {
 }
 
 func (r *modelReader) unsubscribed(n *millracev1.Unsubscribed) string {
-	v := r.viewOf(n.GetChannel())
-	if v == nil || v.request.GetChannel() != n.GetChannel() {
+	v := r.viewOf("", n.GetChannel())
+	if v == nil {
 		return "unsubscribed from nothing"
 	}
 	isGap := n.GetError() != nil && reasonOf(n.GetError()) == "GAP" && v.request.GetOnGap() == millracev1.OnGap_ON_GAP_CLOSE

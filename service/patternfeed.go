@@ -134,7 +134,7 @@ func (f *patternFeed) settle(settled uint64, b *batch) {
 		}
 		further = append(further, &millracev1.ChannelPosition{Channel: name, Position: positionToProto(at.Position)})
 	}
-	b.add(checkpointNotice(f.pattern, f.start, further...))
+	b.add(checkpointNotice(&millracev1.Checkpoint{Channel: f.pattern, Position: positionToProto(f.start), Seen: further}))
 }
 
 // renew goes on in a new log of a channel, of which m is the first message.
@@ -169,7 +169,7 @@ func (f *patternFeed) passOver(name string, to place) {
 func (f *patternFeed) checkpoint(name string, b *batch) {
 	if f.hidden[name] {
 		delete(f.hidden, name)
-		b.add(checkpointNotice(name, f.seen[name].Position))
+		b.add(checkpointNotice(&millracev1.Checkpoint{Channel: name, Position: positionToProto(f.seen[name].Position), Pattern: f.pattern}))
 	}
 }
 
@@ -245,6 +245,7 @@ func (f *patternFeed) begin(name string, from start, newest uint64, b *batch) {
 		f.sub.session.drop(f.sub, gapRefusal(from.gap).info)
 		return
 	case from.gap != nil:
+		from.gap.Pattern = f.pattern
 		b.add(f.service.gapNotice(from.gap))
 	}
 	f.seen[name] = place{from.position, newest}
@@ -259,7 +260,7 @@ func (f *patternFeed) replayOne(m *engine.Message, b *batch) {
 		return
 	}
 	f.passOver(m.Channel, place{engine.Position{Epoch: m.Position.Epoch, Offset: m.Previous}, m.PreviousSequence})
-	f.show(newMessageFrame(m), b)
+	f.show(newPatternFrame(m, f.pattern), b)
 }
 
 // from decides where a channel's replay starts: where it was seen last, or

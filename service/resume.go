@@ -53,10 +53,8 @@ func oldest(log engine.State, maxReplay int) uint64 {
 	return max(log.Low-1, log.Head-min(log.Head, uint64(maxReplay)))
 }
 
-func checkpointNotice(name string, p engine.Position, seen ...*millracev1.ChannelPosition) *Frame {
-	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Checkpoint{
-		Checkpoint: &millracev1.Checkpoint{Channel: name, Position: positionToProto(p), Seen: seen},
-	}})
+func checkpointNotice(checkpoint *millracev1.Checkpoint) *Frame {
+	return newNotice(&millracev1.SubscribeResponse{Notice: &millracev1.SubscribeResponse_Checkpoint{Checkpoint: checkpoint}})
 }
 
 // gapRefusal ends a subscription that asked to be closed at a gap.

@@ -159,6 +159,12 @@ func (s *Service) follow(m *engine.Message, t *topic, patterns []*topic) *follow
 	return f
 }
 
+// lookedAt says who looks at the frame's message.
+func (f *Frame) lookedAt(by *followed) *Frame {
+	f.followed = by
+	return f
+}
+
 // follows reports whether anybody looks at messages at all.
 func (s *Service) follows() bool { return s.telemetry.tracing || s.tracers.all.Load() != nil }
 

@@ -19,7 +19,6 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -30,7 +29,6 @@ import (
 	"millrace.dev/adapters/internal/browser"
 	"millrace.dev/adapters/internal/call"
 	"millrace.dev/adapters/internal/poll"
-	"millrace.dev/channel"
 	"millrace.dev/engine"
 	millracev1 "millrace.dev/gen/millrace/v1"
 	"millrace.dev/gen/millrace/v1/millracev1connect"
@@ -95,10 +93,9 @@ type stream struct {
 	envelope bool
 	started  bool // headers are sent
 
-	cursor   *service.Cursor // where the stream is
-	channels []string        // subscribed to by their names
-	sent     string          // text of the cursor that the client has
-	buffer   []byte          // reused for each batch
+	cursor *service.Cursor // where the stream is
+	sent   string          // text of the cursor that the client has
+	buffer []byte          // reused for each batch
 }
 
 // parse makes the request of the URL and the header that browsers add when they
@@ -252,8 +249,8 @@ func (s *stream) message(f *service.Frame) {
 		s.buffer = append(s.buffer, f.Bytes(s.format(false), encoder(s.envelope, false))...)
 		return
 	}
-	s.cursor.Set(m.Channel, m.Position)
-	if s.cursor.Len() == 1 {
+	s.cursor.Move(f.Pattern, m.Channel, m.Position)
+	if s.cursor.IsOnly(m.Channel) {
 		s.sent = ""
 		s.buffer = append(s.buffer, f.Bytes(s.format(true), encoder(s.envelope, true))...)
 		return
@@ -284,7 +281,7 @@ func encoder(envelope, id bool) func(*service.Frame) []byte {
 			b = appendLine(b, "id", cursor.String())
 		}
 		if envelope {
-			b = browser.AppendMessage(append(b, "data: "...), f.Message)
+			b = browser.AppendMessage(append(b, "data: "...), f.Message, f.Pattern)
 			return append(b, "\n\n"...)
 		}
 		b = appendLine(b, "event", f.Message.Channel)
@@ -308,8 +305,7 @@ func (s *stream) notice(notice *millracev1.SubscribeResponse) {
 	case *millracev1.SubscribeResponse_Unsubscribed:
 		s.unsubscribed(n.Unsubscribed)
 	case *millracev1.SubscribeResponse_Gap:
-		s.move(n.Gap.GetChannel(), n.Gap.GetPosition())
-		s.event("millrace.gap", browser.FromGap(n.Gap))
+		s.gap(n.Gap)
 	case *millracev1.SubscribeResponse_Checkpoint:
 		s.checkpoint(n.Checkpoint)
 		if s.envelope {
@@ -340,45 +336,44 @@ func (s *stream) ready(n *millracev1.Ready) {
 }
 
 func (s *stream) subscribed(n *millracev1.Subscribed) {
-	s.move(n.GetChannel(), n.GetPosition())
-	if name := n.GetChannel(); !channel.IsPattern(name) && !s.isChannel(name) {
-		s.channels = append(s.channels, name)
+	if n.GetResumed() || n.GetAlready() {
+		s.cursor.Set(n.GetChannel(), position(n.GetPosition()))
+	} else {
+		s.cursor.Settle(n.GetChannel(), position(n.GetPosition()))
 	}
 	s.event("millrace.subscribed", browser.FromSubscribed(n))
 }
 
-// isChannel reports whether the stream is subscribed to a channel by its name.
-func (s *stream) isChannel(name string) bool { return slices.Contains(s.channels, name) }
+// gap moves the cursor of one channel, or of all that a pattern has seen.
+func (s *stream) gap(n *millracev1.Gap) {
+	if n.GetPattern() != "" {
+		s.cursor.Move(n.GetPattern(), n.GetChannel(), position(n.GetPosition()))
+	} else {
+		s.cursor.Settle(n.GetChannel(), position(n.GetPosition()))
+	}
+	s.event("millrace.gap", browser.FromGap(n))
+}
 
 // checkpoint moves the cursor. A pattern's position stands for all channels that
 // match it, but for those that are further.
 func (s *stream) checkpoint(n *millracev1.Checkpoint) {
-	if channel.IsPattern(n.GetChannel()) {
-		s.cursor.Settle(n.GetChannel(), position(n.GetPosition()), s.isChannel)
-		for _, seen := range n.GetSeen() {
-			s.move(seen.GetChannel(), seen.GetPosition())
-		}
+	if n.GetPattern() != "" {
+		s.cursor.Move(n.GetPattern(), n.GetChannel(), position(n.GetPosition()))
 		return
 	}
-	s.move(n.GetChannel(), n.GetPosition())
+	s.cursor.Settle(n.GetChannel(), position(n.GetPosition()))
+	for _, seen := range n.GetSeen() {
+		s.cursor.Move(n.GetChannel(), seen.GetChannel(), position(seen.GetPosition()))
+	}
 }
 
 func (s *stream) unsubscribed(n *millracev1.Unsubscribed) {
-	if channel.IsPattern(n.GetChannel()) {
-		s.cursor.RemovePattern(n.GetChannel(), s.isChannel)
-	} else {
-		s.channels = slices.DeleteFunc(s.channels, func(name string) bool { return name == n.GetChannel() })
-		s.cursor.Remove(n.GetChannel())
-	}
+	s.cursor.Remove(n.GetChannel())
 	body := map[string]any{"for": n.GetChannel()}
 	if n.GetError() != nil {
 		body["error"] = browser.FromErrorInfo(n.GetError())
 	}
 	s.event("millrace.unsubscribed", body)
-}
-
-func (s *stream) move(name string, p *millracev1.Position) {
-	s.cursor.Set(name, position(p))
 }
 
 func position(p *millracev1.Position) engine.Position {

@@ -84,7 +84,7 @@ func checkDelivery(t *testing.T, request *millracev1.PublishRequest) {
 	if e := request.GetEntity(); e != nil {
 		m.Entity = &engine.Entity{Name: e.GetName(), ID: e.GetId(), Timestamp: e.GetTimestamp(), QueryKeys: e.GetQueryKeysJson()}
 	}
-	delivery := browser.AppendMessage(nil, m)
+	delivery := browser.AppendMessage(nil, m, "")
 	if bytes.ContainsAny(delivery, "\r\n") || !json.Valid(delivery) {
 		t.Fatalf("the delivery is not JSON on one line: %q", delivery)
 	}

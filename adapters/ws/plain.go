@@ -41,7 +41,7 @@ func (p *plain) appendFrame(b []byte, f *service.Frame) []byte {
 }
 
 func encodeMessage(f *service.Frame) []byte {
-	return appendFrame(nil, websocket.MessageText, browser.AppendMessage(nil, f.Message))
+	return appendFrame(nil, websocket.MessageText, browser.AppendMessage(nil, f.Message, f.Pattern))
 }
 
 // encode makes the frames of those notices that the client asked for or needs.

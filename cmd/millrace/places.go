@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"millrace.dev/channel"
 	millracev1 "millrace.dev/gen/millrace/v1"
@@ -14,18 +15,32 @@ import (
 type places struct {
 	// starts has, for each channel and pattern, where its stream begins.
 	starts map[string]*millracev1.Position
-	// shown has, for each channel, where the last message was that was shown.
-	shown map[string]*millracev1.Position
+	// shown has, for each subscription, which messages of a channel it has shown.
+	shown map[way]stretch
 	// fresh has, for each channel that is to begin with recent messages, where
 	// it was when they were asked for. Until something says that they have all
 	// been sent, a new stream asks for them again.
 	fresh map[string]*millracev1.Position
 }
 
+// way is how the messages of a channel come: by a pattern, or with an empty one by
+// the subscription to the channel.
+type way struct{ pattern, channel string }
+
+// stretch is what one way has shown of a channel: all messages from the first to the last.
+type stretch struct {
+	first uint64 // 0 for none yet
+	last  *millracev1.Position
+}
+
+func (s stretch) has(p *millracev1.Position) bool {
+	return s.first > 0 && s.last.GetEpoch() == p.GetEpoch() && s.first <= p.GetOffset() && p.GetOffset() <= s.last.GetOffset()
+}
+
 func newPlaces() *places {
 	return &places{
 		starts: map[string]*millracev1.Position{},
-		shown:  map[string]*millracev1.Position{},
+		shown:  map[way]stretch{},
 		fresh:  map[string]*millracev1.Position{},
 	}
 }
@@ -42,22 +57,29 @@ func (p *places) subscription(name string, template *millracev1.Subscription) *m
 	switch since := p.starts[name]; {
 	case channel.IsPattern(name) && since != nil:
 		request.Since, request.Seen = since, p.seen(name)
-	case p.shown[name] != nil:
-		request.Since, request.Recent = p.shown[name], 0
+	case p.at("", name) != nil:
+		request.Since, request.Recent = p.at("", name), 0
 	case since != nil:
 		request.Since, request.Recent = since, 0
 	}
 	return request
 }
 
+// at is where the messages of a channel are that come by a pattern, or with an
+// empty one by the subscription to the channel.
+func (p *places) at(pattern, name string) *millracev1.Position {
+	return p.shown[way{pattern, name}].last
+}
+
 // seen lists where the channels of a pattern are.
 func (p *places) seen(pattern string) []*millracev1.ChannelPosition {
 	var seen []*millracev1.ChannelPosition
-	for _, name := range slices.Sorted(maps.Keys(p.shown)) {
-		if channel.Match(pattern, name) {
-			seen = append(seen, &millracev1.ChannelPosition{Channel: name, Position: p.shown[name]})
+	for way, so := range p.shown {
+		if way.pattern == pattern {
+			seen = append(seen, &millracev1.ChannelPosition{Channel: way.channel, Position: so.last})
 		}
 	}
+	slices.SortFunc(seen, func(a, b *millracev1.ChannelPosition) int { return strings.Compare(a.GetChannel(), b.GetChannel()) })
 	return seen
 }
 
@@ -65,7 +87,7 @@ func (p *places) seen(pattern string) []*millracev1.ChannelPosition {
 // server.
 func (p *places) subscribed(notice *millracev1.Subscribed, recent bool) {
 	switch name := notice.GetChannel(); {
-	case p.starts[name] != nil || p.shown[name] != nil:
+	case p.starts[name] != nil || p.at("", name) != nil:
 	case recent:
 		p.fresh[name] = notice.GetPosition()
 	default:
@@ -84,49 +106,64 @@ func (p *places) caughtUp() {
 func (p *places) checkpoint(notice *millracev1.Checkpoint) {
 	name := notice.GetChannel()
 	if !channel.IsPattern(name) {
-		p.shown[name] = notice.GetPosition()
+		p.move(way{notice.GetPattern(), name}, notice.GetPosition())
 		return
 	}
-	p.starts[name] = notice.GetPosition()
-	maps.DeleteFunc(p.shown, func(shown string, _ *millracev1.Position) bool {
-		return channel.Match(name, shown) && !p.isShownBesides(shown, name)
-	})
+	further := map[way]stretch{}
 	for _, seen := range notice.GetSeen() {
-		p.shown[seen.GetChannel()] = seen.GetPosition()
+		at := way{name, seen.GetChannel()}
+		further[at] = stretch{p.shown[at].first, seen.GetPosition()}
 	}
+	p.settle(name, notice.GetPosition())
+	maps.Copy(p.shown, further)
 }
 
-// isShownBesides reports whether something else than the pattern shows a channel.
-func (p *places) isShownBesides(name, pattern string) bool {
-	for other := range p.starts {
-		if other != pattern && channel.Match(other, name) {
-			return true
-		}
-	}
-	return false
+// move goes on in a channel over what nobody is shown.
+func (p *places) move(at way, to *millracev1.Position) { p.shown[at] = stretch{p.shown[at].first, to} }
+
+// settle moves a pattern to a place that stands for all its channels.
+func (p *places) settle(pattern string, to *millracev1.Position) {
+	p.starts[pattern] = to
+	maps.DeleteFunc(p.shown, func(at way, _ stretch) bool { return at.pattern == pattern })
 }
 
 // gap moves on to where the stream continues.
 func (p *places) gap(gap *millracev1.Gap) {
 	name := gap.GetChannel()
 	if !channel.IsPattern(name) {
-		p.shown[name] = gap.GetPosition()
+		p.shown[way{gap.GetPattern(), name}] = stretch{last: gap.GetPosition()} // another way may still show what is missing
 		return
 	}
-	p.starts[name] = gap.GetPosition()
-	maps.DeleteFunc(p.shown, func(shown string, _ *millracev1.Position) bool { return channel.Match(name, shown) })
+	p.settle(name, gap.GetPosition())
 }
 
 // show takes note of a message, and reports whether it is a new one: where
-// patterns overlap, a message comes once for each.
+// subscriptions overlap, a message comes once by each.
 func (p *places) show(m *millracev1.Message) bool {
-	at, is := p.shown[m.GetChannel()], m.GetPosition()
-	switch {
-	case is == nil: // ephemeral
-		return true
-	case at.GetEpoch() == is.GetEpoch() && is.GetOffset() <= at.GetOffset():
+	is := m.GetPosition()
+	if is == nil {
+		return true // ephemeral
+	}
+	by := way{m.GetPattern(), m.GetChannel()}
+	so := p.shown[by]
+	if so.last.GetEpoch() == is.GetEpoch() && is.GetOffset() <= so.last.GetOffset() {
 		return false
 	}
-	p.shown[m.GetChannel()] = is
-	return true
+	if so.first == 0 || so.last.GetEpoch() != is.GetEpoch() {
+		so.first = is.GetOffset()
+	}
+	so.last = is
+	isNew := !p.hasShown(m)
+	p.shown[by] = so
+	return isNew
+}
+
+// hasShown reports whether a message has come by some way.
+func (p *places) hasShown(m *millracev1.Message) bool {
+	for at, so := range p.shown {
+		if at.channel == m.GetChannel() && so.has(m.GetPosition()) {
+			return true
+		}
+	}
+	return false
 }

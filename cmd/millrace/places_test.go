@@ -13,7 +13,12 @@ func at(offset uint64) *millracev1.Position { return &millracev1.Position{Offset
 
 func (p *places) mustShow(t *testing.T, channel string, offset uint64, want bool) {
 	t.Helper()
-	if got := p.show(&millracev1.Message{Channel: channel, Position: at(offset)}); got != want {
+	p.mustShowBy(t, "", channel, offset, want)
+}
+
+func (p *places) mustShowBy(t *testing.T, pattern, channel string, offset uint64, want bool) {
+	t.Helper()
+	if got := p.show(&millracev1.Message{Channel: channel, Position: at(offset), Pattern: pattern}); got != want {
 		t.Errorf("message %d of %s: shown %v, want %v", offset, channel, got, want)
 	}
 }
@@ -71,13 +76,32 @@ func TestAPatternContinuesWhereItBeganAndEachOfItsChannelsWhereItWas(t *testing.
 	t.Parallel()
 	p := newPlaces()
 	p.subscribed(&millracev1.Subscribed{Channel: "a.*", Position: at(100)}, false)
-	p.mustShow(t, "a.1", 7, true)
-	p.mustShow(t, "a.2", 1, true)
+	p.mustShowBy(t, "a.*", "a.1", 7, true)
+	p.mustShowBy(t, "a.*", "a.2", 1, true)
 	p.mustShow(t, "b", 1, true)
 	p.mustAsk(t, "a.*", 0, "since 100@e recent 0 a.1:7@e a.2:1@e")
-	p.gap(&millracev1.Gap{Channel: "a.1", Requested: at(7), Position: at(20)})
+	p.gap(&millracev1.Gap{Channel: "a.1", Requested: at(7), Position: at(20), Pattern: "a.*"})
 	p.mustAsk(t, "a.*", 0, "since 100@e recent 0 a.1:20@e a.2:1@e")
 	p.gap(&millracev1.Gap{Channel: "a.*", Requested: at(100), Position: &millracev1.Position{Offset: 3, Epoch: "f"}})
 	p.mustAsk(t, "a.*", 0, "since 3@f recent 0")
 	p.mustAsk(t, "b", 0, "since 1@e recent 0")
+}
+
+// The pattern has a new message before the channel's recent ones have come.
+func TestSubscriptionsThatOverlapShowEachMessageOnce(t *testing.T) {
+	t.Parallel()
+	p := newPlaces()
+	p.subscribed(&millracev1.Subscribed{Channel: "a.*", Position: at(100)}, false)
+	p.subscribed(&millracev1.Subscribed{Channel: "a.1", Position: at(2)}, true)
+	p.mustShowBy(t, "a.*", "a.1", 5, true)
+	for offset := range uint64(3) {
+		p.mustShow(t, "a.1", 3+offset, offset < 2)
+	}
+	p.mustShow(t, "a.1", 6, true)
+	p.mustShowBy(t, "a.*", "a.1", 6, false)
+	p.gap(&millracev1.Gap{Channel: "a.1", Requested: at(6), Position: at(8), Pattern: "a.*"})
+	p.mustShow(t, "a.1", 7, true)
+	p.checkpoint(&millracev1.Checkpoint{Channel: "a.1", Position: at(9), Pattern: "a.*"})
+	p.mustAsk(t, "a.1", 0, "since 7@e recent 0")
+	p.mustAsk(t, "a.*", 0, "since 100@e recent 0 a.1:9@e")
 }

@@ -21,10 +21,11 @@ import (
 	"millrace.dev/service"
 )
 
-// AppendMessage appends a message as one JSON object. The fields `channel` and
-// `data` come first; those about an entity are where existing clients look for
-// them, and everything else they pass over.
-func AppendMessage(b []byte, m *engine.Message) []byte {
+// AppendMessage appends a message as one JSON object, with the pattern that it
+// comes by, if it does. The fields `channel` and `data` come first; those about
+// an entity are where existing clients look for them, and everything else they
+// pass over.
+func AppendMessage(b []byte, m *engine.Message, pattern string) []byte {
 	b = appendField(append(b, '{'), "channel", m.Channel)
 	b = append(b, `"data":`...)
 	b = AppendData(b, m.Payload)
@@ -53,6 +54,7 @@ func AppendMessage(b []byte, m *engine.Message) []byte {
 	b = appendField(b, "publisher", m.Publisher)
 	b = appendField(b, "key", m.Key)
 	b = appendHeaders(b, m.Headers)
+	b = appendField(b, "pattern", pattern)
 	b = append(b, `"time":`...)
 	b = strconv.AppendInt(b, m.Time.UnixMilli(), 10)
 	return append(b, '}')
@@ -270,6 +272,7 @@ type Gap struct {
 	Reason    string    `json:"reason"` // GapReason without its prefix
 	Requested *Position `json:"requested"`
 	Position  *Position `json:"position"`
+	Pattern   string    `json:"pattern,omitempty"` // whose subscription missed it
 }
 
 // FromGap makes the JSON form.
@@ -279,6 +282,7 @@ func FromGap(gap *millracev1.Gap) Gap {
 		Reason:    strings.TrimPrefix(gap.GetReason().String(), "GAP_REASON_"),
 		Requested: FromPosition(gap.GetRequested()),
 		Position:  FromPosition(gap.GetPosition()),
+		Pattern:   gap.GetPattern(),
 	}
 }
 
@@ -308,12 +312,13 @@ type Checkpoint struct {
 	Offset uint64 `json:"offset"`
 	Epoch  string `json:"epoch"`
 	// Seen are the channels of a pattern that are further.
-	Seen map[string]*Position `json:"seen,omitempty"`
+	Seen    map[string]*Position `json:"seen,omitempty"`
+	Pattern string               `json:"pattern,omitempty"` // whose subscription is there
 }
 
 // FromCheckpoint makes the JSON form.
 func FromCheckpoint(c *millracev1.Checkpoint) Checkpoint {
-	checkpoint := Checkpoint{For: c.GetChannel(), Offset: c.GetPosition().GetOffset(), Epoch: c.GetPosition().GetEpoch()}
+	checkpoint := Checkpoint{For: c.GetChannel(), Offset: c.GetPosition().GetOffset(), Epoch: c.GetPosition().GetEpoch(), Pattern: c.GetPattern()}
 	if seen := c.GetSeen(); len(seen) > 0 {
 		checkpoint.Seen = map[string]*Position{}
 		for _, entry := range seen {
@@ -408,7 +413,7 @@ func FromHistory(name string, r *millracev1.HistoryResponse) History {
 		Offset: r.GetPosition().GetOffset(), Epoch: r.GetPosition().GetEpoch(),
 	}
 	for _, m := range r.GetMessages() {
-		h.Messages = append(h.Messages, AppendMessage(nil, service.MessageFromProto(m)))
+		h.Messages = append(h.Messages, AppendMessage(nil, service.MessageFromProto(m), ""))
 	}
 	return h
 }

@@ -87,7 +87,9 @@ type CursorEntry struct {
 	// Epoch of its log.
 	Epoch string `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Offset of the last message sent; for a pattern, the engine's sequence.
-	Offset        uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	Offset uint64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Of a pattern: where it was in channels that it had seen.
+	Seen          []*CursorEntry `protobuf:"bytes,4,rep,name=seen,proto3" json:"seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -143,6 +145,13 @@ func (x *CursorEntry) GetOffset() uint64 {
 	return 0
 }
 
+func (x *CursorEntry) GetSeen() []*CursorEntry {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
 var File_millrace_v1_cursor_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_cursor_proto_rawDesc = "" +
@@ -150,11 +159,12 @@ const file_millrace_v1_cursor_proto_rawDesc = "" +
 	"\x18millrace/v1/cursor.proto\x12\vmillrace.v1\"Z\n" +
 	"\x06Cursor\x122\n" +
 	"\aentries\x18\x01 \x03(\v2\x18.millrace.v1.CursorEntryR\aentries\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"U\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\x83\x01\n" +
 	"\vCursorEntry\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\tR\x05epoch\x12\x16\n" +
-	"\x06offset\x18\x03 \x01(\x04R\x06offsetB\x94\x01\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12,\n" +
+	"\x04seen\x18\x04 \x03(\v2\x18.millrace.v1.CursorEntryR\x04seenB\x94\x01\n" +
 	"\x0fcom.millrace.v1B\vCursorProtoP\x01Z'millrace.dev/gen/millrace/v1;millracev1\xa2\x02\x03MXX\xaa\x02\vMillrace.V1\xca\x02\vMillrace\\V1\xe2\x02\x17Millrace\\V1\\GPBMetadata\xea\x02\fMillrace::V1b\x06proto3"
 
 var (
@@ -176,11 +186,12 @@ var file_millrace_v1_cursor_proto_goTypes = []any{
 }
 var file_millrace_v1_cursor_proto_depIdxs = []int32{
 	1, // 0: millrace.v1.Cursor.entries:type_name -> millrace.v1.CursorEntry
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	1, // 1: millrace.v1.CursorEntry.seen:type_name -> millrace.v1.CursorEntry
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_millrace_v1_cursor_proto_init() }

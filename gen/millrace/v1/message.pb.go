@@ -324,7 +324,10 @@ type Message struct {
 	// and is kept nowhere.
 	Ephemeral bool `protobuf:"varint,12,opt,name=ephemeral,proto3" json:"ephemeral,omitempty"`
 	// The entity that the message is about, if it is about one.
-	Entity        *Entity `protobuf:"bytes,13,opt,name=entity,proto3" json:"entity,omitempty"`
+	Entity *Entity `protobuf:"bytes,13,opt,name=entity,proto3" json:"entity,omitempty"`
+	// On a session's stream: the pattern whose subscription the message comes by.
+	// Empty if it comes by the subscription to its channel.
+	Pattern       string `protobuf:"bytes,14,opt,name=pattern,proto3" json:"pattern,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -450,6 +453,13 @@ func (x *Message) GetEntity() *Entity {
 	return nil
 }
 
+func (x *Message) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
 var File_millrace_v1_message_proto protoreflect.FileDescriptor
 
 const file_millrace_v1_message_proto_rawDesc = "" +
@@ -468,7 +478,7 @@ const file_millrace_v1_message_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1c\n" +
 	"\ttimestamp\x18\x03 \x01(\tR\ttimestamp\x12&\n" +
-	"\x0fquery_keys_json\x18\x04 \x01(\tR\rqueryKeysJson\"\xb3\x04\n" +
+	"\x0fquery_keys_json\x18\x04 \x01(\tR\rqueryKeysJson\"\xcd\x04\n" +
 	"\aMessage\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x121\n" +
 	"\bposition\x18\x02 \x01(\v2\x15.millrace.v1.PositionR\bposition\x12'\n" +
@@ -483,7 +493,8 @@ const file_millrace_v1_message_proto_rawDesc = "" +
 	" \x01(\tR\x03key\x12+\n" +
 	"\x03ttl\x18\v \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x1c\n" +
 	"\tephemeral\x18\f \x01(\bR\tephemeral\x12+\n" +
-	"\x06entity\x18\r \x01(\v2\x13.millrace.v1.EntityR\x06entity\x1a:\n" +
+	"\x06entity\x18\r \x01(\v2\x13.millrace.v1.EntityR\x06entity\x12\x18\n" +
+	"\apattern\x18\x0e \x01(\tR\apattern\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x95\x01\n" +

@@ -1015,7 +1015,10 @@ type Gap struct {
 	Requested *Position `protobuf:"bytes,3,opt,name=requested,proto3" json:"requested,omitempty"`
 	// The position that the stream continues from. With the same epoch as
 	// `requested`, the messages of the offsets in between are the missed ones.
-	Position      *Position `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
+	Position *Position `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
+	// The pattern whose subscription missed them. Empty if it is the subscription
+	// to `channel` itself.
+	Pattern       string `protobuf:"bytes,5,opt,name=pattern,proto3" json:"pattern,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1078,6 +1081,13 @@ func (x *Gap) GetPosition() *Position {
 	return nil
 }
 
+func (x *Gap) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
 // Checkpoint says that everything up to a place has been sent or is not for this
 // subscription: it was filtered out, has expired, or was one's own. It comes
 // before a later message if that does not follow on the one before, else with the
@@ -1085,7 +1095,7 @@ func (x *Gap) GetPosition() *Position {
 //
 // One for a pattern stands for all that the pattern has sent before it, of any
 // channel. Whoever keeps positions keeps this one, those in `seen`, and forgets
-// the others.
+// the pattern's others.
 type Checkpoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The channel or pattern.
@@ -1093,7 +1103,10 @@ type Checkpoint struct {
 	// The place.
 	Position *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
 	// Of a pattern: the channels of which messages after the place have been sent.
-	Seen          []*ChannelPosition `protobuf:"bytes,3,rep,name=seen,proto3" json:"seen,omitempty"`
+	Seen []*ChannelPosition `protobuf:"bytes,3,rep,name=seen,proto3" json:"seen,omitempty"`
+	// The pattern whose subscription is there. Empty if it is the subscription to
+	// `channel` itself. To another subscription the place means nothing.
+	Pattern       string `protobuf:"bytes,4,opt,name=pattern,proto3" json:"pattern,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1147,6 +1160,13 @@ func (x *Checkpoint) GetSeen() []*ChannelPosition {
 		return x.Seen
 	}
 	return nil
+}
+
+func (x *Checkpoint) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
 }
 
 // Heartbeat says that the connection is alive.
@@ -3988,17 +4008,19 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\aalready\x18\x05 \x01(\bR\aalready\"V\n" +
 	"\fUnsubscribed\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12,\n" +
-	"\x05error\x18\x02 \x01(\v2\x16.millrace.v1.ErrorInfoR\x05error\"\xb7\x01\n" +
+	"\x05error\x18\x02 \x01(\v2\x16.millrace.v1.ErrorInfoR\x05error\"\xd1\x01\n" +
 	"\x03Gap\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x12.\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x16.millrace.v1.GapReasonR\x06reason\x123\n" +
 	"\trequested\x18\x03 \x01(\v2\x15.millrace.v1.PositionR\trequested\x121\n" +
-	"\bposition\x18\x04 \x01(\v2\x15.millrace.v1.PositionR\bposition\"\x8b\x01\n" +
+	"\bposition\x18\x04 \x01(\v2\x15.millrace.v1.PositionR\bposition\x12\x18\n" +
+	"\apattern\x18\x05 \x01(\tR\apattern\"\xa5\x01\n" +
 	"\n" +
 	"Checkpoint\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\tR\achannel\x121\n" +
 	"\bposition\x18\x02 \x01(\v2\x15.millrace.v1.PositionR\bposition\x120\n" +
-	"\x04seen\x18\x03 \x03(\v2\x1c.millrace.v1.ChannelPositionR\x04seen\"\v\n" +
+	"\x04seen\x18\x03 \x03(\v2\x1c.millrace.v1.ChannelPositionR\x04seen\x12\x18\n" +
+	"\apattern\x18\x04 \x01(\tR\apattern\"\v\n" +
 	"\tHeartbeat\"F\n" +
 	"\bDraining\x12:\n" +
 	"\vretry_after\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\n" +

@@ -3,7 +3,7 @@ import { type ConnectionOptions, type Snapshot as ConnectionSnapshot, createConn
 import { RealtimeError } from './error.ts';
 import { createListeners, type Undo } from './listeners.ts';
 import { type Handler, type Message, toMessage } from './message.ts';
-import { type ChannelMap, type ChannelName, type DataOf, matches } from './names.ts';
+import type { ChannelMap, ChannelName, DataOf } from './names.ts';
 import { createRequests, type QueueOptions } from './requests.ts';
 import type { Channels } from './schema.ts';
 import { createSubscription, type Subscription } from './subscription.ts';
@@ -41,7 +41,10 @@ interface ClientBase {
   onChange(listener: () => void): Undo;
   /** Is told of errors that no call answers. */
   onError(listener: (error: RealtimeError) => void): Undo;
-  /** Receives every message once, of whatever channel. */
+  /**
+   * Receives every message once, of whatever channel and however many subscriptions show it; an ephemeral one, which has no position to
+   * know it by, with each of them.
+   */
   onMessage(listener: (message: Message) => void): Undo;
   /** Connects and stays so until `disconnect`. While it waits for the next attempt, it tries at once. */
   connect(): void;
@@ -80,6 +83,9 @@ interface UntypedClient extends ClientBase {
   send(name: string, data: unknown): void;
 }
 
+/** How many messages are remembered, lest `onMessage` is told of one again. */
+const mostTold = 4096;
+
 /** An ephemeral message is dropped rather than added to this many bytes that wait already. */
 const crowded = 64 * 1024;
 
@@ -93,6 +99,7 @@ export function createClient(options: ClientOptions): UntypedClient {
   const changes = createListeners<[]>();
   const errors = createListeners<[RealtimeError]>();
   const messages = createListeners<[Message]>();
+  const told = new Set<string>();
   let last = 0;
   let retained = 0;
   let stays = false; // somebody asked for a connection without an end
@@ -151,10 +158,21 @@ export function createClient(options: ClientOptions): UntypedClient {
       errors.emit(error as RealtimeError);
       return;
     }
-    const those = of(message.channel);
-    const contested = those.length > 1 && !those.some((s) => s.conflates);
-    const results = those.map((s) => s.deliver(message, contested));
-    if (results.length === 0 || results.includes(true)) messages.emit(message);
+    const s = of(delivery.pattern ?? message.channel);
+    if ((!s || s.deliver(message)) && isNews(message)) messages.emit(message);
+  }
+
+  /** A message comes by each subscription that shows it. */
+  function isNews({ channel, position: at }: Message): boolean {
+    if (!at) return true;
+    const key = [channel, at.epoch, at.offset].join();
+    if (told.has(key)) return false;
+    told.add(key);
+    for (const oldest of told) {
+      if (told.size <= mostTold) break;
+      told.delete(oldest);
+    }
+    return true;
   }
 
   function notice(n: Notice): void {
@@ -162,7 +180,7 @@ export function createClient(options: ClientOptions): UntypedClient {
     if (subscriber) subscriber.notice(n);
     else if (requests.answer(n)) return;
     else if (n.type === 'error') refused(new RealtimeError(n));
-    else if ('for' in n) for (const s of of(n.for)) s.notice(n);
+    else if ('for' in n) of(('pattern' in n && n.pattern) || n.for)?.notice(n);
   }
 
   function refused(error: RealtimeError): void {
@@ -170,9 +188,10 @@ export function createClient(options: ClientOptions): UntypedClient {
     errors.emit(error);
   }
 
-  /** The subscriptions that a channel belongs to. */
-  function of(name: string): Subscription[] {
-    return [...subscriptions.values()].filter((s) => s.wanted() && matches(s.name, name));
+  /** The subscription of a name, if anybody wants it. */
+  function of(name: string): Subscription | undefined {
+    const s = subscriptions.get(name);
+    return s?.wanted() ? s : undefined;
   }
 
   function channel(name: string, channelOptions: ChannelOptions = {}): Channel {

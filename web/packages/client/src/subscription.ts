@@ -36,8 +36,6 @@ type Asked = SubscribeCommand & { readonly id: number };
 /** A channel or pattern as the client wants it, whatever becomes of links. */
 export interface Subscription {
   readonly name: string;
-  /** What is replaced by something later is left out, and nobody says so. */
-  readonly conflates: boolean;
   readonly messages: Listeners<Parameters<Handler>>;
   readonly gaps: Listeners<[Gap]>;
   readonly errors: Listeners<[RealtimeError]>;
@@ -61,8 +59,8 @@ export interface Subscription {
   leave(): void;
   /** The link is gone. */
   lost(): void;
-  /** Takes a message that comes after what it has had. It may be of another subscription as well, if it is contested. */
-  deliver(message: Message, contested: boolean): boolean;
+  /** Takes a message that comes after what it has had. */
+  deliver(message: Message): boolean;
   notice(notice: Notice): void;
 }
 
@@ -156,7 +154,7 @@ export function createSubscription(
   }
 
   function confirmed(notice: Extract<Notice, { type: 'subscribed' }>): void {
-    if (state !== 'subscribing' || notice.for !== name) return;
+    if (state !== 'subscribing') return;
     state = 'subscribed';
     if (!notice.resumed) position = positionOf(notice) ?? position;
     if (watched !== watchers.size > 0) dirty();
@@ -167,14 +165,11 @@ export function createSubscription(
     if (of === name) {
       position = to ?? position;
       seen.clear();
-    } else {
-      seen.delete(of);
-    }
+    } else if (to) seen.set(of, to);
   }
 
   return {
     name,
-    conflates: options.latestPerKey ?? false,
     messages,
     gaps,
     errors,
@@ -207,17 +202,13 @@ export function createSubscription(
       if (state !== 'failed') state = 'idle';
       resuming = false;
     },
-    deliver(message, contested) {
-      const { channel, position: at, raw } = message;
+    deliver(message) {
+      const { channel, position: at } = message;
       if (at) {
-        // Of another subscription; the one that is being opened has it in its turn, if it is to have it.
-        if (state === 'subscribing' && (contested || since || options.recent)) return false;
+        // Of what was there before; the one that is being opened has it in its turn, if it is to have it.
+        if (state === 'subscribing' && (since || options.recent)) return false;
         const last = isPattern ? seen.get(channel) : position;
-        if (last && last.epoch === at.epoch) {
-          if (at.offset <= last.offset) return false;
-          // Of another one as well, which is ahead: nothing is missing in what is this one's.
-          if (contested && (raw.previousOffset ?? at.offset - 1) > last.offset) return false;
-        }
+        if (last?.epoch === at.epoch && at.offset <= last.offset) return false;
         if (isPattern) seen.set(channel, at);
         else position = at;
       }
@@ -227,12 +218,10 @@ export function createSubscription(
     notice(notice) {
       if (notice.type === 'subscribed') confirmed(notice);
       else if (notice.type === 'error') fail(notice);
-      else if (notice.type === 'unsubscribed' && notice.error && notice.for === name) fail(notice.error);
+      else if (notice.type === 'unsubscribed' && notice.error) fail(notice.error);
       else if (notice.type === 'checkpoint') {
-        const at = { offset: notice.offset, epoch: notice.epoch };
-        move(notice.for, at);
-        if (notice.for !== name) seen.set(notice.for, at);
-        for (const [channel, further] of Object.entries(notice.seen ?? {})) seen.set(channel, further);
+        move(notice.for, positionOf(notice));
+        for (const [channel, further] of Object.entries(notice.seen ?? {})) move(channel, further);
       } else if (notice.type === 'gap') {
         const { for: channel, reason, requested, position: at } = notice;
         move(channel, at);

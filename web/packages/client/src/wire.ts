@@ -16,7 +16,9 @@ export interface ChannelOptions {
   /** What follows a gap. Default `latest`. */
   readonly onGap?: 'latest' | 'oldest' | 'close' | undefined;
   /** Only messages of these types and with these headers. */
-  readonly filter?: { readonly types?: readonly string[]; readonly headers?: Readonly<Record<string, string>> };
+  readonly filter?:
+    | { readonly types?: readonly string[]; readonly headers?: Readonly<Record<string, string>> }
+    | undefined;
   /** Receive at most once in this time, in milliseconds. */
   readonly minInterval?: number | undefined;
   /** Of what comes together, receive only the latest message of each key. */
@@ -83,7 +85,7 @@ export type Command =
 /** A command with the number by which its answer is known. One without is not answered, unless it is refused. */
 export type Numbered = Command & { readonly id?: number | undefined };
 
-/** A message as it is delivered. */
+/** A message as it is delivered: with a `pattern` to the subscription to that, else to the one to its channel. */
 export interface Delivery {
   readonly channel: string;
   readonly data: unknown;
@@ -103,6 +105,7 @@ export interface Delivery {
   readonly contentType?: string | undefined;
   readonly ephemeral?: boolean | undefined;
   readonly time?: number | undefined;
+  readonly pattern?: string | undefined;
 }
 
 /** Why something was refused. */
@@ -179,6 +182,7 @@ export type Notice = { readonly id?: number | undefined } & (
       readonly reason: string;
       readonly requested?: Position | undefined;
       readonly position?: Position | undefined;
+      readonly pattern?: string | undefined;
     }
   | {
       readonly type: 'checkpoint';
@@ -186,6 +190,7 @@ export type Notice = { readonly id?: number | undefined } & (
       readonly offset: number;
       readonly epoch: string;
       readonly seen?: Readonly<Record<string, Position>> | undefined;
+      readonly pattern?: string | undefined;
     }
   | { readonly type: 'pong' }
   | ({ readonly type: 'error' } & ErrorBody)

@@ -90,3 +90,8 @@ export function confirm(link: FakeLink, channel: string, offset: number, resumed
 export function message(channel: string, offset: number, data: unknown = offset): Frame {
   return { channel, data, offset, epoch: 'e' };
 }
+
+/** The same, by the subscription to a pattern. */
+export function by(pattern: string, channel: string, offset: number, data: unknown = offset): Frame {
+  return { channel, data, offset, epoch: 'e', pattern };
+}

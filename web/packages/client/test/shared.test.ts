@@ -4,8 +4,8 @@ import { type Client, createClient, fastBackoff, type Transport } from '../src/i
 import { createHub, type Hub } from '../src/shared/hub.ts';
 import { createTab } from '../src/shared/tab.ts';
 import { createFakeServer, type FakeServer } from '../src/testing/index.ts';
-import type { Frame } from '../src/wire.ts';
-import { fakeTransport } from './fake.ts';
+import type { Frame, SubscribeCommand } from '../src/wire.ts';
+import { by, confirm, fakeTransport, message } from './fake.ts';
 
 let server: FakeServer;
 let devtools: Devtools;
@@ -128,22 +128,49 @@ describe('tabs that share a connection', () => {
     expect(a.client.channel('chat').getPosition()).toEqual(b.client.channel('chat').getPosition());
   });
 
-  it('tell each of them where a channel of a pattern is, though another listens to the channel itself', () => {
+  /** Opens a hub for tabs that want one subscription each. What each is told is recorded. */
+  function tabsOf(...wishes: Omit<SubscribeCommand, 'type'>[]) {
     const transport = fakeTransport();
     const alone = createHub(transport);
-    const told = ['chat.a', 'chat.*'].map((channel) => {
+    const told = wishes.map((wish) => {
       const frames: Frame[] = [];
       const { receive } = alone.seat((message) => 'frame' in message && frames.push(message.frame));
       receive({
-        open: { token: undefined, session: undefined, subscriptions: [{ type: 'subscribe', id: 1, channel }] },
+        open: { token: undefined, session: undefined, subscriptions: [{ ...wish, type: 'subscribe', id: 1 }] },
       });
       return frames;
     });
-    const link = transport.link();
-    link.open();
+    transport.link().open();
+    return { link: transport.link(), told };
+  }
+
+  it('hear of a channel and of its pattern apart', () => {
+    const { link, told } = tabsOf({ channel: 'chat.a' }, { channel: 'chat.*' });
     const checkpoint = { type: 'checkpoint', for: 'chat.a', offset: 5, epoch: 'e' } as const;
-    link.send(checkpoint);
-    expect(told).toEqual([[checkpoint], [checkpoint]]);
+    const gap = { type: 'gap', for: 'chat.a', reason: 'TRUNCATED', position: { offset: 6, epoch: 'e' } } as const;
+    const pattern = 'chat.*';
+    link.send(checkpoint, { ...gap, pattern }, message('chat.a', 6), by(pattern, 'chat.a', 7));
+    expect(told).toEqual([
+      [checkpoint, message('chat.a', 6)],
+      [{ ...gap, pattern }, by(pattern, 'chat.a', 7)],
+    ]);
+  });
+
+  it('want different messages of a channel, and each gets its own', () => {
+    const only = (...types: string[]) => ({ channel: 'chat', filter: { types } });
+    const { link, told } = tabsOf(only('one'), only('one'), only('two'));
+    confirm(link, 'chat', 0);
+    confirm(link, 'chat', 0);
+    expect(link.of('subscribe').map(({ filter }) => filter)).toEqual([{ types: ['one'] }, undefined]);
+    const typed = (offset: number, type: string) => ({ ...message('chat', offset), type }) as Frame;
+    link.send(typed(1, 'one'), typed(2, 'two'), typed(3, 'three'));
+    const passed = (offset: number) => ({ type: 'checkpoint', for: 'chat', offset, epoch: 'e' });
+    const news = told.map((frames) => frames.filter((frame) => 'type' in frame && frame.type !== 'subscribed'));
+    expect(news).toEqual([
+      [typed(1, 'one'), passed(2), passed(3)],
+      [typed(1, 'one'), passed(2), passed(3)],
+      [passed(1), typed(2, 'two'), passed(3)],
+    ]);
   });
 
   it('resume from their own positions when the link was lost', async () => {

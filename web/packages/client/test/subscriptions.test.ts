@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { createClient } from '../src/index.ts';
-import { confirm, message } from './fake.ts';
+import { by, confirm, message } from './fake.ts';
 import { setScene, settle } from './scene.ts';
 
 const scene = setScene();
@@ -84,7 +84,7 @@ describe('subscribing', () => {
     client.subscribe('chat.*', () => {});
     await settle();
     confirm(scene.transport.link(), 'chat.*', 4);
-    scene.transport.link().send(message('chat.a', 1), message('chat.b', 2));
+    scene.transport.link().send(by('chat.*', 'chat.a', 1), by('chat.*', 'chat.b', 2));
     const seen = { 'chat.b': { offset: 2, epoch: 'e' } };
     scene.transport.link().send({ type: 'checkpoint', for: 'chat.*', offset: 9, epoch: 'e', seen });
     await scene.reconnected();
@@ -197,7 +197,7 @@ describe('subscribing', () => {
     client.subscribe('chat.*', (data, m) => got.push([m.channel, data]));
     await settle();
     confirm(scene.transport.link(), 'chat.*', 100);
-    scene.transport.link().send(message('chat.a', 1), message('chat.b', 7), message('other', 1));
+    scene.transport.link().send(by('chat.*', 'chat.a', 1), by('chat.*', 'chat.b', 7), message('other', 1));
     expect(got).toEqual([
       ['chat.a', 1],
       ['chat.b', 7],
@@ -209,51 +209,67 @@ describe('subscribing', () => {
     });
   });
 
-  it('hands over all of a replay, though a pattern brings a newer message first', async () => {
+  it('keeps the places of a channel and of its pattern apart', async () => {
     const client = await scene.connected();
     const got: unknown[] = [];
-    client.subscribe('chat.*', () => {});
+    const byPattern: unknown[] = [];
+    client.channel('chat.*', { filter: { types: ['kind'] } }).subscribe((data) => byPattern.push(data));
     client.subscribe('chat.a', (data) => got.push(data));
     await settle();
-    confirm(scene.transport.link(), 'chat.*', 100);
-    confirm(scene.transport.link(), 'chat.a', 0);
-    scene.transport.link().send(message('chat.a', 1));
-    await scene.reconnected();
     const link = scene.transport.link();
-    confirm(link, 'chat.*', 104); // it begins anew
-    confirm(link, 'chat.a', 1, true);
-    link.send(message('chat.a', 5), message('chat.a', 2));
-    link.send({ type: 'checkpoint', for: 'chat.a', offset: 3, epoch: 'e' });
-    link.send({ channel: 'chat.a', data: 6, offset: 6, epoch: 'e', previousOffset: 3 });
-    link.send(message('chat.a', 7), message('chat.a', 7));
-    expect(got).toEqual([1, 2, 6, 7]);
+    confirm(link, 'chat.*', 100);
+    confirm(link, 'chat.a', 0);
+    link.send(message('chat.a', 1));
+    link.send({ type: 'checkpoint', for: 'chat.a', offset: 3, epoch: 'e', pattern: 'chat.*' });
+    link.send(by('chat.*', 'chat.a', 4), by('chat.*', 'chat.a', 4));
+    const gap = { requested: { offset: 4, epoch: 'e' }, position: { offset: 6, epoch: 'e' } };
+    link.send({ type: 'gap', for: 'chat.a', reason: 'TRUNCATED', ...gap, pattern: 'chat.*' });
+    await scene.reconnected();
+    const [pattern, channel] = scene.transport.link().of('subscribe');
+    expect(pattern).toMatchObject({ since: { offset: 100 }, seen: { 'chat.a': { offset: 6, epoch: 'e' } } });
+    expect(channel).toMatchObject({ since: { offset: 1, epoch: 'e' } });
+    confirm(scene.transport.link(), 'chat.a', 6, true);
+    scene.transport.link().send(...[2, 3, 4, 5, 6].map((offset) => message('chat.a', offset)));
+    expect(got).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(byPattern).toEqual([4]);
   });
 
-  it.each([
-    ['chat.a', 'chat.*'],
-    ['chat.*', 'chat.a'],
-  ])('%s misses nothing that is on its way while %s begins', async (there, begins) => {
+  it('tells of a gap only who missed something', async () => {
     const client = await scene.connected();
-    const got: unknown[] = [];
-    const later: unknown[] = [];
-    client.subscribe(there, (data) => got.push(data));
+    const missed: string[] = [];
+    for (const name of ['chat.*', 'chat.>', 'chat.a']) {
+      client.subscribe(name, () => {});
+      client.channel(name).onGap(({ channel }) => missed.push(`${name}: ${channel}`));
+    }
+    await settle();
+    const position = { offset: 6, epoch: 'e' };
+    scene.transport.link().send({ type: 'gap', for: 'chat.a', reason: 'TRUNCATED', position, pattern: 'chat.*' });
+    scene.transport.link().send({ type: 'gap', for: 'chat.a', reason: 'TRUNCATED', position });
+    expect(missed).toEqual(['chat.*: chat.a', 'chat.a: chat.a']);
+  });
+
+  it('gives an ephemeral message to each subscription once', async () => {
+    const client = await scene.connected();
+    const got: string[] = [];
+    for (const name of ['chat.*', 'chat.a']) client.subscribe(name, () => got.push(name));
+    await settle();
+    const typing = { channel: 'chat.a', data: 'typing', ephemeral: true };
+    scene.transport.link().send(typing, { ...typing, pattern: 'chat.*' });
+    expect(got).toEqual(['chat.a', 'chat.*']);
+  });
+
+  it('tells of each message once, whichever subscription has it first', async () => {
+    const client = await scene.connected();
+    const all: unknown[] = [];
+    client.onMessage(({ data }) => all.push(data));
+    for (const name of ['chat.*', 'chat.a']) client.subscribe(name, () => {});
     await settle();
     const link = scene.transport.link();
-    confirm(link, there, 0);
-    link.send(message('chat.a', 1));
-    client.subscribe(begins, (data) => later.push(data));
-    await settle();
-    link.send(message('chat.a', 2)); // the server has not taken the new one yet, or it comes from there
-    confirm(link, begins, 3);
-    link.send(
-      message('chat.a', 4),
-      message('chat.a', 3),
-      message('chat.a', 4),
-      message('chat.a', 5),
-      message('chat.a', 5),
-    );
-    expect(got).toEqual([1, 2, 3, 4, 5]);
-    expect(later.slice(-2)).toEqual([4, 5]);
+    confirm(link, 'chat.*', 100);
+    confirm(link, 'chat.a', 0);
+    link.send(by('chat.*', 'chat.a', 3), message('chat.a', 1), message('chat.a', 2), message('chat.a', 3));
+    link.send(message('chat.a', 4), by('chat.*', 'chat.a', 4));
+    expect(all).toEqual([3, 1, 2, 4]);
   });
 
   it('begins with the newest kept messages, whatever a pattern brought before', async () => {
@@ -266,27 +282,15 @@ describe('subscribing', () => {
     await settle();
     const link = scene.transport.link();
     confirm(link, 'chat.*', 100);
-    link.send(message('chat.a', 7));
+    link.send(by('chat.*', 'chat.a', 7));
     channel.subscribe((data) => got.push(data));
     await settle();
     expect(link.of('subscribe').at(-1)).toEqual({ id: 2, type: 'subscribe', channel: 'chat.a', recent: 2 });
-    link.send(message('chat.a', 8));
+    link.send(by('chat.*', 'chat.a', 8));
     confirm(link, 'chat.a', 6);
-    link.send(message('chat.a', 9), message('chat.a', 7), message('chat.a', 8), message('chat.a', 9));
+    link.send(by('chat.*', 'chat.a', 9), message('chat.a', 7), message('chat.a', 8), message('chat.a', 9));
     expect(got).toEqual([7, 8, 9]);
-    expect(all).toEqual([7, 8, 9, 7, 8, 9]);
-  });
-
-  it('takes the latest message of each key as it comes, over what those replace', async () => {
-    const client = await scene.connected();
-    const got: unknown[] = [];
-    client.channel('prices.a', { latestPerKey: true }).subscribe((data) => got.push(data));
-    client.subscribe('prices.*', () => {});
-    await settle();
-    confirm(scene.transport.link(), 'prices.a', 0);
-    confirm(scene.transport.link(), 'prices.*', 100);
-    scene.transport.link().send(message('prices.a', 3), message('prices.a', 5));
-    expect(got).toEqual([3, 5]);
+    expect(all).toEqual([7, 8, 9]);
   });
 
   it('leaves what an earlier subscription still shows to the one that resumes', async () => {

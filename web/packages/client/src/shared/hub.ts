@@ -1,4 +1,3 @@
-import { matches } from '../names.ts';
 import type { Link, LinkContext, Transport } from '../transport.ts';
 import {
   type Delivery,
@@ -170,16 +169,22 @@ export function createHub(transport: Transport): Hub {
   /** Subscribes, or subscribes anew: the server never changes a subscription. */
   function begin(topic: Topic<Tab>, tab: Tab, wish: Wish): void {
     topic.asking = { tab, wish };
-    const watched = [...topic.tabs.values()].some((each) => each.presence);
+    const wishes = [...topic.tabs.values()];
+    const watched = wishes.some((each) => each.presence);
+    topic.filter = wishes.every((each) => isSame(each.filter, wish.filter)) ? wish.filter : undefined;
     send({ type: 'unsubscribe', channel: wish.channel });
-    send({ ...wish, ...(watched && { presence: true }) }, { tab, id: wish.id, topic: wish.channel });
+    send(
+      { ...wish, filter: topic.filter, ...(watched && { presence: true }) },
+      { tab, id: wish.id, topic: wish.channel },
+    );
   }
 
   /** Joins a subscription that is there. */
   function join(topic: Topic<Tab>, tab: Tab, wish: Wish): void {
     const head = topic.head();
     const since = wish.since ?? (wish.recent ? undefined : head);
-    if (wish.presence || (since && !topic.since(since) && since !== head)) {
+    const isHidden = topic.filter && !isSame(topic.filter, wish.filter);
+    if (wish.presence || isHidden || (since && !topic.since(since) && since !== head)) {
       begin(topic, tab, { ...wish, ...(!wish.recent && { since }) });
     } else if (wish.recent) {
       const { channel, recent: limit } = wish;
@@ -189,7 +194,7 @@ export function createHub(transport: Transport): Hub {
       const seen = topic.seen();
       if (!wish.since && head && /[*>]/.test(wish.channel))
         tab.post({ frame: { type: 'checkpoint', for: wish.channel, ...head, seen } });
-      if (wish.since) for (const frame of topic.since(wish.since) ?? []) tab.post({ frame });
+      if (wish.since) for (const frame of topic.since(wish.since) ?? []) give(tab, wish, frame);
     }
   }
 
@@ -206,17 +211,9 @@ export function createHub(transport: Transport): Hub {
 
   function take(frame: Frame): void {
     if (isDelivery(frame)) {
-      const skip = excluded.get(frame.messageId ?? '');
-      excluded.delete(frame.messageId ?? '');
-      const to = new Set<Tab>();
-      const concerned = topicsOf(frame.channel);
-      for (const topic of concerned) {
-        if (concerned.length > 1 && !topic.isNext(frame)) continue;
-        topic.keep(frame);
-        for (const tab of topic.tabs.keys()) to.add(tab);
-      }
-      for (const tab of to) if (tab !== skip) tab.post({ frame });
-      if (skip && to.has(skip)) passOver(skip, frame);
+      const topic = topics.get(nameOf(frame));
+      topic?.keep(frame);
+      for (const [tab, wish] of topic?.tabs ?? []) give(tab, wish, frame);
       return;
     }
     const by = frame.id === undefined ? undefined : asked.get(frame.id);
@@ -226,10 +223,15 @@ export function createHub(transport: Transport): Hub {
     } else notice(frame);
   }
 
-  /** The tab moves on without the message. */
-  function passOver(tab: Tab, { channel, ...rest }: Delivery): void {
-    const at = positionOf(rest);
-    if (at) tab.post({ frame: { type: 'checkpoint', for: channel, ...at } });
+  /** Gives a tab a message; or, if it does not want it, the place to move on to. */
+  function give(tab: Tab, { filter }: Wish, frame: Frame): void {
+    if (!isDelivery(frame) || (tab !== excluded.get(frame.messageId ?? '') && passes(filter, frame))) {
+      tab.post({ frame });
+      return;
+    }
+    const { channel, pattern } = frame;
+    const at = positionOf(frame);
+    if (at) tab.post({ frame: { type: 'checkpoint', for: channel, ...at, pattern } });
   }
 
   function answer(by: Asked, frame: Notice): void {
@@ -264,30 +266,21 @@ export function createHub(transport: Transport): Hub {
     const end = { offset: page.offset, epoch: page.epoch ?? '' };
     confirm(tab, wish, { epoch: end.epoch, offset: (messages[0]?.offset ?? end.offset + 1) - 1 });
     const checkpoint = { type: 'checkpoint', for: wish.channel, ...end } as const;
-    for (const frame of [...messages, checkpoint, ...(topic.since(end) ?? [])]) tab.post({ frame });
+    for (const frame of [...messages, checkpoint, ...(topic.since(end) ?? [])]) give(tab, wish, frame);
   }
 
   function notice(frame: Notice): void {
     if (frame.type === 'hello') hello = frame;
-    const concerned = 'for' in frame && frame.for !== undefined ? topicsOf(frame.for) : [];
-    if (concerned.length === 0) {
+    const topic = topics.get(nameOf(frame));
+    if (!topic) {
       toAll({ frame });
       return;
     }
-    const to = new Set<Tab>();
-    for (const topic of concerned) {
-      const isFurther = frame.type === 'gap' && isBeyond(topic.head(), frame.position);
-      if (frame.type === 'checkpoint' || frame.type === 'gap') topic.keep(frame);
-      for (const [tab, wish] of topic.tabs)
-        if (frame.type === 'presence' ? wish.presence : !isFurther || tab === topic.beganBy) to.add(tab);
-    }
-    for (const tab of to) tab.post({ frame });
+    const isFurther = frame.type === 'gap' && isBeyond(topic.head(), frame.position);
+    if (frame.type === 'checkpoint' || frame.type === 'gap') topic.keep(frame);
+    for (const [tab, wish] of topic.tabs)
+      if (frame.type === 'presence' ? wish.presence : !isFurther || tab === topic.beganBy) tab.post({ frame });
     if (frame.type === 'unsubscribed' && frame.error && 'for' in frame) topics.delete(frame.for);
-  }
-
-  /** The topics that a channel belongs to. */
-  function topicsOf(name: string): Topic<Tab>[] {
-    return [...topics].flatMap(([pattern, topic]) => (matches(pattern, name) ? topic : []));
   }
 
   function command(tab: Tab, c: Numbered): void {
@@ -356,6 +349,23 @@ export function createHub(transport: Transport): Hub {
     },
     close: () => end({ reason: 'CONNECTION_LOST', message: 'another tab has taken over', retryAfter: 0 }),
   };
+}
+
+/** The subscription that a frame is of. */
+function nameOf(frame: Frame): string {
+  if (isDelivery(frame)) return frame.pattern ?? frame.channel;
+  return ('pattern' in frame && frame.pattern) || ('for' in frame && frame.for) || '';
+}
+
+/** Whether a message is one of those that a tab wants. Tabs that want different ones share a subscription to all. */
+function passes(filter: Wish['filter'], { type = '', headers }: Delivery): boolean {
+  const { types = [], headers: wanted = {} } = filter ?? {};
+  const isOfType = types.length === 0 || types.includes(type);
+  return isOfType && Object.entries(wanted).every(([name, value]) => headers?.[name] === value);
+}
+
+function isSame(a: Wish['filter'], b: Wish['filter']): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 /** Whether a place is at another one or after it. */

@@ -14,6 +14,8 @@ export interface Topic<Tab> {
   readonly tabs: Map<Tab, Wish>;
   /** Who waits for the answer to the subscribe command under way. */
   asking: { readonly tab: Tab; readonly wish: Wish } | undefined;
+  /** What the server applies: that of the tabs, if they have the same. */
+  filter: Wish['filter'];
   /** Who was answered last: what it is told of a gap need not concern those who are further. */
   beganBy: Tab | undefined;
   /** Who comes after that. */
@@ -22,8 +24,6 @@ export interface Topic<Tab> {
   head(): Position | undefined;
   /** Takes the answer that it begins. */
   begin(notice: Extract<Notice, { type: 'subscribed' }>): void;
-  /** Whether a message comes next here. If not, it is of another subscription, which is ahead or behind. */
-  isNext(delivery: Delivery): boolean;
   keep(frame: Delivery | Extract<Notice, { type: 'checkpoint' | 'gap' }>): void;
   /** What was sent after a position, or `undefined` where that is not known. */
   since(position: Position): readonly Frame[] | undefined;
@@ -38,25 +38,19 @@ export function createTopic<Tab>(name: string): Topic<Tab> {
   let kept: Frame[] = [];
   let start: Position | undefined; // everything after it is in `kept`
   let head: Position | undefined;
-  let cursor: Position | undefined; // of the last message, also where the server goes back
   const tabs = new Map<Tab, Wish>();
 
   return {
     tabs,
     asking: undefined,
+    filter: undefined,
     beganBy: undefined,
     queue: [],
     head: () => head,
     begin(notice) {
       kept = [];
-      start = cursor = positionOf(notice);
+      start = positionOf(notice);
       if (!head || !start || head.epoch !== start.epoch || start.offset > head.offset) head = start;
-    },
-    isNext(delivery) {
-      const at = positionOf(delivery);
-      if (!at || isPattern || [...tabs.values()].some((wish) => wish.latestPerKey)) return true;
-      if (cursor?.epoch !== at.epoch) return cursor !== undefined;
-      return at.offset > cursor.offset && (delivery.previousOffset ?? at.offset - 1) <= cursor.offset;
     },
     keep(frame) {
       if ('channel' in frame) {
@@ -64,11 +58,14 @@ export function createTopic<Tab>(name: string): Topic<Tab> {
         if (!at) return; // ephemeral: for those of the moment
         latest.set(frame.channel, at);
         if (!isPattern && !isBefore(at, head)) head = at;
-        cursor = at;
-      } else if (frame.type === 'gap' || frame.for === name) {
-        start = head = cursor = frame.type === 'gap' ? frame.position : positionOf(frame);
-        kept = [];
-        return;
+      } else {
+        const to = frame.type === 'gap' ? frame.position : positionOf(frame);
+        if (frame.for === name) {
+          start = head = to;
+          kept = [];
+          return;
+        }
+        if (to) latest.set(frame.for, to);
       }
       kept.push(frame);
       if (kept.length <= keptMessages) return;

@@ -49,7 +49,8 @@ export function createSession(house: House, id: string, user: string, events: Li
     },
     deliver(message) {
       for (const name of subscriptions.keys())
-        if (name === message.channel || matches(name, message.channel)) send(message);
+        if (name === message.channel) send(message);
+        else if (matches(name, message.channel)) send({ ...message, pattern: name });
     },
     send,
     watches: (channel) => subscriptions.get(channel)?.presence ?? false,

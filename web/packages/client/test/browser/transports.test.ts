@@ -135,6 +135,27 @@ describe.each(transports)('the client on %s', (name) => {
     await expect.poll(received).toEqual([3, 4]);
   });
 
+  it('keeps a channel apart from a pattern that passes over what the channel has still to show', async () => {
+    await page.evaluate(() => {
+      const note = (name: string) => (data: unknown) => void got.push(`${name} ${data}`);
+      client.channel('test.apart.a', { minInterval: 60_000 }).subscribe(note('channel'));
+      client.channel('test.apart.*', { filter: { types: ['kind'] } }).subscribe(note('pattern'));
+      return client.publish('test.apart.a', 1);
+    });
+    await expect.poll(received).toEqual(['channel 1']);
+    await page.evaluate(async () => {
+      await client.publish('test.apart.a', 2);
+      await client.publish('test.apart.a', 3);
+      await client.publish('test.apart.a', 4, { messageType: 'kind' });
+    });
+    await expect.poll(received).toEqual(['channel 1', 'pattern 4']);
+    await page.evaluate(() => {
+      client.disconnect();
+      client.connect();
+    });
+    await expect.poll(received).toEqual(['channel 1', 'pattern 4', 'channel 2', 'channel 3', 'channel 4']);
+  });
+
   it('watches presence of a channel that it is subscribed to already', async () => {
     await page.evaluate(async () => {
       client.subscribe('test.both', (data) => got.push(data));

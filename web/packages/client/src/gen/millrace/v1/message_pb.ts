@@ -15,7 +15,7 @@ import type { Message as Message$1 } from "@bufbuild/protobuf";
  * Describes the file millrace/v1/message.proto.
  */
 export const file_millrace_v1_message: GenFile = /*@__PURE__*/
-  fileDesc("ChltaWxscmFjZS92MS9tZXNzYWdlLnByb3RvEgttaWxscmFjZS52MSJZCgdQYXlsb2FkEg4KBGpzb24YASABKAlIABIQCgZiaW5hcnkYAiABKAxIABIOCgR0ZXh0GAMgASgJSAASFAoMY29udGVudF90eXBlGAQgASgJQgYKBGtpbmQiKQoIUG9zaXRpb24SDgoGb2Zmc2V0GAEgASgEEg0KBWVwb2NoGAIgASgJIk4KBkVudGl0eRIMCgRuYW1lGAEgASgJEgoKAmlkGAIgASgJEhEKCXRpbWVzdGFtcBgDIAEoCRIXCg9xdWVyeV9rZXlzX2pzb24YBCABKAkiswMKB01lc3NhZ2USDwoHY2hhbm5lbBgBIAEoCRInCghwb3NpdGlvbhgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhcKD3ByZXZpb3VzX29mZnNldBgDIAEoBBIKCgJpZBgEIAEoCRIMCgR0eXBlGAUgASgJEiUKB3BheWxvYWQYBiABKAsyFC5taWxscmFjZS52MS5QYXlsb2FkEjAKDHB1Ymxpc2hfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcHVibGlzaGVyGAggASgJEjIKB2hlYWRlcnMYCSADKAsyIS5taWxscmFjZS52MS5NZXNzYWdlLkhlYWRlcnNFbnRyeRILCgNrZXkYCiABKAkSJgoDdHRsGAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhEKCWVwaGVtZXJhbBgMIAEoCBIjCgZlbnRpdHkYDSABKAsyEy5taWxscmFjZS52MS5FbnRpdHkaLgoMSGVhZGVyc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChltaWxscmFjZS92MS9tZXNzYWdlLnByb3RvEgttaWxscmFjZS52MSJZCgdQYXlsb2FkEg4KBGpzb24YASABKAlIABIQCgZiaW5hcnkYAiABKAxIABIOCgR0ZXh0GAMgASgJSAASFAoMY29udGVudF90eXBlGAQgASgJQgYKBGtpbmQiKQoIUG9zaXRpb24SDgoGb2Zmc2V0GAEgASgEEg0KBWVwb2NoGAIgASgJIk4KBkVudGl0eRIMCgRuYW1lGAEgASgJEgoKAmlkGAIgASgJEhEKCXRpbWVzdGFtcBgDIAEoCRIXCg9xdWVyeV9rZXlzX2pzb24YBCABKAkixAMKB01lc3NhZ2USDwoHY2hhbm5lbBgBIAEoCRInCghwb3NpdGlvbhgCIAEoCzIVLm1pbGxyYWNlLnYxLlBvc2l0aW9uEhcKD3ByZXZpb3VzX29mZnNldBgDIAEoBBIKCgJpZBgEIAEoCRIMCgR0eXBlGAUgASgJEiUKB3BheWxvYWQYBiABKAsyFC5taWxscmFjZS52MS5QYXlsb2FkEjAKDHB1Ymxpc2hfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcHVibGlzaGVyGAggASgJEjIKB2hlYWRlcnMYCSADKAsyIS5taWxscmFjZS52MS5NZXNzYWdlLkhlYWRlcnNFbnRyeRILCgNrZXkYCiABKAkSJgoDdHRsGAsgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhEKCWVwaGVtZXJhbBgMIAEoCBIjCgZlbnRpdHkYDSABKAsyEy5taWxscmFjZS52MS5FbnRpdHkSDwoHcGF0dGVybhgOIAEoCRouCgxIZWFkZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Payload is the application data of a message. The server checks that `json`
@@ -371,6 +371,14 @@ export type Message = Message$1<"millrace.v1.Message"> & {
    * @generated from field: millrace.v1.Entity entity = 13;
    */
   entity?: Entity | undefined;
+
+  /**
+   * On a session's stream: the pattern whose subscription the message comes by.
+   * Empty if it comes by the subscription to its channel.
+   *
+   * @generated from field: string pattern = 14;
+   */
+  pattern: string;
 };
 
 /**
@@ -481,6 +489,14 @@ export type MessageJson = {
    * @generated from field: millrace.v1.Entity entity = 13;
    */
   entity?: EntityJson;
+
+  /**
+   * On a session's stream: the pattern whose subscription the message comes by.
+   * Empty if it comes by the subscription to its channel.
+   *
+   * @generated from field: string pattern = 14;
+   */
+  pattern?: string;
 };
 
 /**
