@@ -13,7 +13,9 @@ const floodFactor = 2
 
 type hangUpKey struct{}
 
-// WithHangUp tells the service how to end the connection that a call comes by. A
+// WithHangUp tells the service how to end the connection that a call comes by,
+// with all the streams on it: to end only the call that was refused, as [WithCut]
+// does, would leave a client of HTTP/2 its connection to make the next. A
 // connection that others use as well, as that of a proxy, has no such thing. The
 // function must not block, and may be called more than once.
 func WithHangUp(ctx context.Context, hangUp func()) context.Context {

@@ -10,9 +10,10 @@ import (
 
 type cutKey struct{}
 
-// WithCut tells the service how to free a write to the client that is stuck.
-// The function is called from another goroutine, at most once in a while, and
-// must not block.
+// WithCut tells the service how to free a write to the client that is stuck: it
+// ends one stream, and not what else goes over the same connection, which may be
+// a proxy's. The function is called from another goroutine, at most once in a
+// while, and must not block. See [WithHangUp] for who is to have no connection.
 func WithCut(ctx context.Context, cut func()) context.Context {
 	return context.WithValue(ctx, cutKey{}, cut)
 }
