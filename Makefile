@@ -8,8 +8,16 @@ MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
 BIN := .tmp/bin
 export PATH := $(abspath $(BIN)):$(abspath tools/node_modules/.bin):$(PATH)
 
+# Everything but what runs under the race detector is compiled with the flags of deploy/Dockerfile, so that it is compiled once:
+# for what is shipped, linted and tested.
+export GOFLAGS := $(filter-out -trimpath,$(shell go env GOFLAGS)) -trimpath
+export CGO_ENABLED := 0
+
+# `make lint` has vetted the tests, and nobody takes their binaries to a debugger.
+TESTFLAGS := -vet=off -ldflags=-s
+
 # How long `make fuzz` gives each target.
-FUZZTIME ?= 10s
+FUZZTIME ?= 5s
 export FUZZTIME
 
 # How long `make chaos` breaks things, and what decides which.
@@ -50,6 +58,7 @@ build: ## Build the server into .tmp/bin/millrace
 
 .PHONY: generate
 generate: npm ## Write gen/ and the client's types from proto/
+	mkdir -p .tmp
 	buf generate
 	go run ./cmd/millrace config reference > .tmp/CONFIGURATION.md && mv .tmp/CONFIGURATION.md docs/
 	buf generate --template buf.gen.web.yaml
@@ -66,7 +75,6 @@ format: npm golangci-lint ## Format Go and proto files
 .PHONY: lint
 lint: npm golangci-lint ## Check formatting, Go, proto, and the API against the last release
 	./tools/gofmt.sh
-	go vet -tags e2e ./...
 	golangci-lint run
 	buf lint
 	buf format -d --exit-code
@@ -83,19 +91,19 @@ test: ## Everything: what CI runs, in a fresh clone as well
 
 .PHONY: test-go
 test-go: ## Go tests under the race detector
-	go test -race -timeout 20m ./...
+	CGO_ENABLED=1 go test -race $(TESTFLAGS) -timeout 20m ./...
 
 .PHONY: bench
 bench: ## Compare with peers and floors on this machine, about 25 minutes, and write docs/BENCHMARKS.md
 	cd bench && go run ./cmd/bench -json ../.tmp/bench.json -document ../docs/BENCHMARKS.md
 
 .PHONY: bench-once
-bench-once: ## Run each benchmark once, so that none rots, and every server that we are compared with
-	go test -run '^$$' -bench . -benchtime 1x ./...
-	cd bench && go vet ./... && go test ./...
+bench-once: ## Run each benchmark once, small (-short), so that none rots, and every server that we are compared with
+	go test $(TESTFLAGS) -short -run '^$$' -bench . -benchtime 1x $$(git grep -l '^func Benchmark' -- '*_test.go' ':!bench' | xargs dirname | sort -u | sed 's,^,./,')
+	cd bench && go vet ./... && go test $(TESTFLAGS) ./...
 
 .PHONY: fuzz
-fuzz: ## Fuzz every target for FUZZTIME (10s)
+fuzz: ## Fuzz every target for FUZZTIME (5s)
 	./tools/fuzz.sh
 
 .PHONY: sdk
@@ -104,7 +112,7 @@ sdk: deps ## Generate clients in other languages, and compile or load each
 
 .PHONY: e2e
 e2e: deps ## Run clients that are not ours against the server, a browser's included
-	go test -count=1 -tags e2e -run '$(FOREIGN)' ./e2e
+	go test $(TESTFLAGS) -count=1 -tags e2e -run '$(FOREIGN)' ./e2e
 
 .PHONY: web
 web: npm-web ## Check, test and build the TypeScript packages in web/
@@ -142,13 +150,13 @@ fleet: build
 
 .PHONY: vuln
 vuln: $(BIN)/govulncheck ## Fail when the code reaches a known vulnerability, or when the module proxy does not say which there are
-	go -C tools test ./vulndb
+	go -C tools test $(TESTFLAGS) ./vulndb
 	go -C tools run ./vulndb $(abspath .tmp/vulndb)
 	GOTOOLCHAIN=$(TOOLCHAIN) govulncheck -db file://$(abspath .tmp/vulndb) ./...
 
 .PHONY: manifests
 manifests: ## Check what deploy/ has for Kubernetes and Envoy by the libraries of those
-	go -C tools/deploy test -count=1 ./...
+	go -C tools/deploy test $(TESTFLAGS) -count=1 ./...
 
 .PHONY: deps
 deps: npm golangci-lint $(BIN)/grpcurl ## Install what the targets need; costs nothing when it is there
@@ -175,5 +183,5 @@ $(BIN)/golangci-lint: PACKAGE := github.com/golangci/golangci-lint/v2/cmd/golang
 $(BIN)/grpcurl: PACKAGE := github.com/fullstorydev/grpcurl/cmd/grpcurl
 $(BIN)/govulncheck: PACKAGE := golang.org/x/vuln/cmd/govulncheck
 $(BIN)/golangci-lint $(BIN)/grpcurl $(BIN)/govulncheck: tools/go.mod tools/go.sum
-	go -C tools build -o $(abspath $@) $(PACKAGE)
+	go -C tools build -ldflags=-s -o $(abspath $@) $(PACKAGE)
 	@touch $@
