@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -284,16 +285,19 @@ func (c *client) seesEach(messages ...*millracev1.Message) {
 }
 
 // seesNoMore expects that nothing waits to be told: what comes next is what
-// happens next.
+// happens next. Each time that is in another channel: what was published by one node
+// before a subscription on another may come after it.
 func (c *client) seesNoMore() {
 	c.Helper()
-	const fence = "fence"
+	fence := fmt.Sprint("fence.", fences.Add(1))
 	c.add(&millracev1.Subscription{Channel: fence})
 	c.seesSubscribed(fence)
 	c.sees(c.on(rpc{}).arrive("").say(fence, `"fence"`))
 	c.remove(fence)
 	c.seesUnsubscribed(fence)
 }
+
+var fences atomic.Int64
 
 // same compares messages, but for the time, and for a position that the
 // publisher was not told.
