@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,20 +41,33 @@ func TestA4ARefreshOnALiveStreamLosesNothing(t *testing.T) {
 				request := &millracev1.PublishRequest{Channel: channel, Data: jsonData(fmt.Sprint(i))}
 				response, err := unary(ctx, publisher, backendKey, request)
 				if err != nil {
-					t.Fatal(err)
+					t.Error(err)
+					return nil
 				}
 				return published(request, response.(*millracev1.PublishResponse)) //nolint:errcheck // it is what the method returns
 			}
+			// Messages come all the while: before, during and after each refresh.
 			var sent []*millracev1.Message
-			for i := range 20 {
-				for j := range 5 {
-					sent = append(sent, publish("chat.1", 5*i+j))
+			refreshed := make(chan struct{})
+			var publishing sync.WaitGroup
+			publishing.Go(func() {
+				for i := range 500 { // less than its budget has place for
+					sent = append(sent, publish("chat.1", i))
+					select {
+					case <-refreshed:
+						return
+					default:
+					}
 				}
+			})
+			for range 20 {
 				refresh := &millracev1.RefreshTokenRequest{Token: f.good("ada", auth.Everything)}
 				if _, err := c.refresh(ctx, f, refresh); err != nil {
-					t.Fatal(err)
+					t.Error(err)
 				}
 			}
+			close(refreshed)
+			publishing.Wait()
 			c.sees(sent...)
 			// What the last token does not allow ends, and the rest goes on.
 			one := auth.Grant{Pattern: "chat.1", Actions: auth.Actions}

@@ -193,14 +193,31 @@ func checkDecisions(t *testing.T, w wire, at *server, id auth.Identity, kind str
 			_, err := c.try(request)
 			checkDecision(t, err, id.May(action, name), strings.ContainsAny(name, "*>"), fmt.Sprintf("%s %s", action, name))
 		}
-		got, err := c.try(&millracev1.UpdateSubscriptionRequest{Add: []*millracev1.Subscription{subscribe(name)}})
-		if response, ok := got.(*millracev1.UpdateSubscriptionResponse); ok && len(response.GetErrors()) > 0 {
-			err = &refusal{info: response.GetErrors()[0]}
+		isPattern, may := strings.ContainsAny(name, "*>"), id.May(auth.Subscribe, name)
+		if !isPattern {
+			watching := &millracev1.Subscription{Channel: name, Presence: true}
+			checkDecision(t, c.trySubscribe(watching), may && id.May(auth.Watch, name), false, "subscribe with presence "+name)
 		}
-		checkDecision(t, err, id.May(auth.Subscribe, name), false, "subscribe "+name)
+		checkDecision(t, c.trySubscribe(subscribe(name)), may, false, "subscribe "+name)
+		_, err := c.try(&millracev1.GetPositionsRequest{Channels: []string{name}})
+		checkDecision(t, err, may, isPattern, "position of "+name)
 	}
-	_, err = millracev1connect.NewAdminServiceClient(at.connect()).ListSessions(ctx, &millracev1.ListSessionsRequest{})
-	checkDecision(t, asRefusal(err), id.May(auth.Inspect, ">"), false, "administer")
+	admin := millracev1connect.NewAdminServiceClient(at.connect())
+	_, err = admin.ListSessions(ctx, &millracev1.ListSessionsRequest{})
+	checkDecision(t, asRefusal(err), id.May(auth.Inspect, ">"), false, "inspect")
+	_, err = admin.Disconnect(ctx, &millracev1.DisconnectRequest{Target: &millracev1.DisconnectRequest_User{User: "nobody"}})
+	checkDecision(t, asRefusal(err), id.May(auth.Disconnect, ">"), false, "disconnect")
+	_, err = admin.Revoke(ctx, &millracev1.RevokeRequest{Target: &millracev1.RevokeRequest_TokenId{TokenId: "of no token"}})
+	checkDecision(t, asRefusal(err), id.May(auth.Revoke, ">"), false, "revoke")
+}
+
+// trySubscribe is why the session may not have a subscription, if so.
+func (c *client) trySubscribe(add *millracev1.Subscription) error {
+	got, err := c.try(&millracev1.UpdateSubscriptionRequest{Add: []*millracev1.Subscription{add}})
+	if response, ok := got.(*millracev1.UpdateSubscriptionResponse); ok && len(response.GetErrors()) > 0 {
+		return &refusal{info: response.GetErrors()[0]}
+	}
+	return err
 }
 
 // attempts are the calls that need one action each.
