@@ -120,9 +120,7 @@ web: npm-web ## Check, test and build the TypeScript packages in web/
 
 .PHONY: web-test
 web-test: deps npm-web ## Run the TypeScript client in Chromium against the server
-	npm run test:browser --prefix web -w @millrace/client
-	npm run test:browser --prefix web -w @millrace/console
-	npm run test:browser --prefix web -w @millrace/demo
+	npm run test:browser --prefix web
 
 .PHONY: cluster
 cluster: fleet ## Run three nodes on three NATS servers, with a proxy on 127.0.0.1:8080

@@ -36,7 +36,7 @@ export interface Column<T> {
   readonly cell: (row: T) => ComponentChildren;
 }
 
-/** A table that scrolls sideways by itself. */
+/** A table that scrolls sideways by itself. On a phone each row is a block, and each cell has its column's name beside it. */
 export function Table<T>(props: {
   readonly caption: string;
   readonly columns: readonly Column<T>[];
@@ -62,7 +62,7 @@ export function Table<T>(props: {
           {props.rows.map((row) => (
             <tr key={props.id(row)}>
               {props.columns.map((column) => (
-                <td key={column.name} class={column.isNumber ? 'number' : ''}>
+                <td key={column.name} class={column.isNumber ? 'number' : ''} data-name={column.name}>
                   {column.cell(row)}
                 </td>
               ))}

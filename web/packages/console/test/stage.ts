@@ -1,8 +1,9 @@
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { get } from 'node:http';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { freePort } from '../../client/test/browser/port.ts';
 import { type Server, startServer } from '../../client/test/browser/stage.ts';
 
 const secret = 'a secret of thirty-two bytes, or more';
@@ -36,15 +37,6 @@ export function tokenOf(user: string, actions: readonly string[], id = ''): stri
   const claims = { sub: user, iat: now, exp: now + 3600, ...(id && { jti: id }), grants: [{ pattern: '>', actions }] };
   const text = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(claims)}`;
   return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  if (typeof address !== 'object' || !address) throw new Error('no port');
-  return address.port;
 }
 
 const everything = ['subscribe', 'publish', 'presence', 'watch', 'history'];
@@ -116,4 +108,14 @@ export async function signIn(
   await page.keyboard.type(token);
   await page.keyboard.press('Enter');
   return page;
+}
+
+/** Waits for the title of a page. */
+export const heading = (page: Page, name: string | RegExp): Promise<void> =>
+  page.getByRole('heading', { level: 1, name }).waitFor();
+
+/** Opens a page of the console by its address. */
+export async function visit(stage: Stage, page: Page, path: string, title: string | RegExp): Promise<void> {
+  await page.goto(`${stage.admin}/console/#/${path}`);
+  await heading(page, title);
 }

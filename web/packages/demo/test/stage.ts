@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, vi } from 'vitest';
+import { freePort } from '../../client/test/browser/port.ts';
 
 /** The demo as a process of its own. */
 export interface Demo {
@@ -21,15 +21,6 @@ export interface Caller {
   /** The data of what a channel keeps, oldest first. */
   history<T>(channel: string): Promise<T[]>;
   send(method: string, path: string, body?: unknown): Promise<void>;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  if (typeof address !== 'object' || !address) throw new Error('no port');
-  return address.port;
 }
 
 async function startDemo(): Promise<Demo> {

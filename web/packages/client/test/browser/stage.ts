@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { type BuildOptions, build } from 'esbuild';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { expect, vi } from 'vitest';
+import { freePort } from './port.ts';
 
 /** A running server of ours. */
 export interface Server {
@@ -20,15 +21,6 @@ export interface Server {
   stop(): Promise<void>;
   /** Starts it again on the same port. */
   start(): Promise<void>;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createSocketServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  if (typeof address !== 'object' || !address) throw new Error('no port');
-  return address.port;
 }
 
 /** Where the pages come from: an origin that the server allows. */
