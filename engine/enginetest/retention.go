@@ -27,23 +27,32 @@ func keeping(messages int, age time.Duration) engine.AppendOptions {
 // keeps checks what a channel keeps, and that its state says the same.
 func (s *subject) keeps(channel string, want []string) {
 	s.Helper()
-	s.eventually(func() string {
-		page := s.read(channel, engine.ReadOptions{Limit: 1000})
-		if got := texts(page.Messages); !slices.Equal(got, want) {
-			return fmt.Sprintf("kept %q, want %q", got, want)
-		}
-		low := page.State.Head + 1
-		if len(page.Messages) > 0 {
-			low = page.Messages[0].Position.Offset
-		}
-		if page.State.Low != low || page.More {
-			return fmt.Sprintf("state %+v, more %v, of messages from %d on", page.State, page.More, low)
-		}
-		if state := s.state(channel); state != page.State {
-			return fmt.Sprintf("the state is %+v and reads as %+v", state, page.State)
-		}
-		return ""
-	})
+	s.eventually(func() string { return s.notKept(channel, want) })
+}
+
+// keepsUntil is keeps of what is so until a time.
+func (s *subject) keepsUntil(until time.Time, channel string, want []string) {
+	s.Helper()
+	s.until(until, func() string { return s.notKept(channel, want) })
+}
+
+// notKept is how what a channel keeps differs from what it should.
+func (s *subject) notKept(channel string, want []string) string {
+	page := s.read(channel, engine.ReadOptions{Limit: 1000})
+	if got := texts(page.Messages); !slices.Equal(got, want) {
+		return fmt.Sprintf("kept %q, want %q", got, want)
+	}
+	low := page.State.Head + 1
+	if len(page.Messages) > 0 {
+		low = page.Messages[0].Position.Offset
+	}
+	if page.State.Low != low || page.More {
+		return fmt.Sprintf("state %+v, more %v, of messages from %d on", page.State, page.More, low)
+	}
+	if state := s.state(channel); state != page.State {
+		return fmt.Sprintf("the state is %+v and reads as %+v", state, page.State)
+	}
+	return ""
 }
 
 func countIsKept(s *subject) {
@@ -57,12 +66,14 @@ func countIsKept(s *subject) {
 
 func ageIsKept(s *subject) {
 	age := s.options.Age
+	first := time.Now()
 	s.publish(text("age", "1"), keeping(100, age))
 	s.elapse(age / 2)
+	second := time.Now()
 	s.publish(text("age", "2"), keeping(100, age))
-	s.keeps("age", numbers(1, 2))
+	s.keepsUntil(first.Add(age), "age", numbers(1, 2))
 	s.elapse(age/2 + age/10)
-	s.keeps("age", numbers(2, 2))
+	s.keepsUntil(second.Add(age), "age", numbers(2, 2))
 	s.elapse(age / 2)
 	s.keeps("age", nil)
 }
@@ -78,11 +89,12 @@ func positionsOutliveMessages(s *subject) {
 	if after := s.state("outlive"); after != want {
 		s.Errorf("the channel is at %+v, want %+v", after, want)
 	}
+	third := time.Now()
 	s.publish(text("outlive", "3"), keeping(100, age))
 	if broken := brokenChain(s.delivered("outlive"), engine.Position{Epoch: before.Epoch}); broken != "" {
 		s.Error(broken)
 	}
-	s.keeps("outlive", numbers(3, 3))
+	s.keepsUntil(third.Add(age), "outlive", numbers(3, 3))
 }
 
 func retentionChanges(s *subject) {
@@ -107,8 +119,9 @@ func retentionChanges(s *subject) {
 	s.elapse(s.options.Age + s.options.Age/10)
 	s.keeps("change", numbers(25, n))
 	n++
+	last := time.Now()
 	s.publish(text("change", strconv.Itoa(n)), keeping(1000, s.options.Age))
-	s.keeps("change", numbers(n, n))
+	s.keepsUntil(last.Add(s.options.Age), "change", numbers(n, n))
 }
 
 func positionsAreKept(s *subject) {
@@ -131,6 +144,7 @@ func positionsAreKept(s *subject) {
 }
 
 func ttlPassesOver(s *subject) {
+	begun := time.Now()
 	for n := range 7 {
 		m := text("ttl", strconv.Itoa(n+1))
 		if n == 2 || n == 3 || n == 5 {
@@ -139,7 +153,7 @@ func ttlPassesOver(s *subject) {
 		s.publish(m, keep)
 	}
 	before := s.state("ttl")
-	s.keeps("ttl", numbers(1, 7))
+	s.keepsUntil(begun.Add(s.options.Age), "ttl", numbers(1, 7))
 	s.elapse(s.options.Age + s.options.Age/10)
 	alive := []string{"1", "2", "5", "7"}
 	s.keeps("ttl", alive)
@@ -156,9 +170,10 @@ func ttlComesFirst(s *subject) {
 	m := text("ttl", "1")
 	m.TTL = age
 	s.publish(m, keeping(10, 3*age))
+	second := time.Now()
 	s.publish(text("ttl", "2"), keeping(10, 3*age))
 	s.elapse(age + age/10)
-	s.keeps("ttl", numbers(2, 2))
+	s.keepsUntil(second.Add(3*age), "ttl", numbers(2, 2))
 	s.elapse(2 * age)
 	s.keeps("ttl", nil)
 }

@@ -135,6 +135,18 @@ func (s *subject) eventually(wrong func() string) {
 	}
 }
 
+// until is eventually for what is so until a time. A machine on which that is over by
+// now is too slow to say.
+func (s *subject) until(end time.Time, wrong func() string) {
+	s.Helper()
+	s.eventually(func() string {
+		if what := wrong(); time.Now().Before(end) {
+			return what
+		}
+		return ""
+	})
+}
+
 // each runs fn in n goroutines and waits for them.
 func each(n int, fn func(i int)) {
 	var running sync.WaitGroup

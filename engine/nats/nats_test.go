@@ -16,7 +16,7 @@ var prefixes atomic.Int64
 // newPrefix sets a test apart from all others on the same servers.
 func newPrefix() string { return "t" + strconv.FormatInt(prefixes.Add(1), 10) }
 
-const ids, window, age = 100, 2 * time.Second, 400 * time.Millisecond
+const ids, window, age = 100, 5 * time.Second, 400 * time.Millisecond
 
 func keepContract(t *testing.T, servers string, replicas int) {
 	t.Helper()

@@ -14,7 +14,7 @@ import (
 
 func TestTheEngineKeepsTheContract(t *testing.T) {
 	t.Parallel() // it waits more than it works
-	const ids, window, age = 100, 2 * time.Second, 400 * time.Millisecond
+	const ids, window, age = 100, 5 * time.Second, 400 * time.Millisecond
 	for _, fsync := range []time.Duration{time.Second, Always} {
 		t.Run(fsync.String(), func(t *testing.T) {
 			t.Parallel()
