@@ -1,11 +1,15 @@
 package e2e_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+
+	millracev1 "millrace.dev/gen/millrace/v1"
+	"millrace.dev/gen/millrace/v1/millracev1connect"
 )
 
 // joiner is a session that the server subscribes to a channel without being asked.
@@ -88,4 +92,88 @@ func TestD10WhatTheServerJoinsMakesWayForWhatIsAskedFor(t *testing.T) {
 			t.Errorf("at the end he is told %+v, want 3", f)
 		}
 	})
+}
+
+// notices reads what a stream says of subscriptions, with the command that it
+// answers, of a session with a channel that it has not asked for in a command.
+type notices func(t *testing.T, at *server) (session string, next func() string)
+
+func sseNotices(t *testing.T, at *server) (session string, next func() string) {
+	t.Helper()
+	s := listen(t, at, "/events?channel=joined", nil)
+	return s.ours("ready").SessionToken, func() string {
+		for {
+			lines := s.block()
+			for i, line := range lines {
+				kind, found := strings.CutPrefix(line, "event: millrace.")
+				if !found {
+					continue
+				}
+				var f frameJSON
+				if err := json.Unmarshal([]byte(strings.TrimPrefix(lines[i+1], "data: ")), &f); err != nil {
+					t.Fatalf("%q: %v", lines, err)
+				}
+				return fmt.Sprintf("%s %s %s", f.ID, kind, f.For)
+			}
+		}
+	}
+}
+
+func connectNotices(t *testing.T, at *server) (session string, next func() string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	stream, err := millracev1connect.NewRealtimeServiceClient(rpc{}.client(at)).Subscribe(ctx,
+		&millracev1.SubscribeRequest{Subscriptions: []*millracev1.Subscription{{Channel: "joined"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); _ = stream.Close() })
+	receive := func() *millracev1.SubscribeResponse {
+		item, err := stream.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return item
+	}
+	return receive().GetReady().GetSessionToken(), func() string {
+		for {
+			item := receive()
+			switch n := item.GetNotice().(type) {
+			case *millracev1.SubscribeResponse_Subscribed:
+				return fmt.Sprintf("%s subscribed %s", item.GetCommandId(), n.Subscribed.GetChannel())
+			case *millracev1.SubscribeResponse_Unsubscribed:
+				return fmt.Sprintf("%s unsubscribed %s", item.GetCommandId(), n.Unsubscribed.GetChannel())
+			}
+		}
+	}
+}
+
+func TestAStreamSaysWhichPostedCommandANoticeAnswers(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]notices{"sse": sseNotices, "connect": connectNotices} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := start(t, engines[0].open(t))
+			session, next := open(t, at)
+			header := http.Header{"Content-Type": {"application/json"}, "Millrace-Session": {session}}
+			commands := `[
+				{"type":"subscribe","id":7,"channel":"joined"},
+				{"type":"subscribe","id":"eight","channel":"a"},
+				{"type":"subscribe","channel":"b"},
+				{"type":"unsubscribe","id":9,"channel":"a"},
+				{"type":"unsubscribe","channel":"b"}]`
+			if got := exchange(t, at.h1, http.MethodPost, at.url+"/ws", header, commands); got.status != http.StatusOK {
+				t.Fatalf("commands are answered with %v", got)
+			}
+			for _, want := range []string{
+				" subscribed joined", // by the session itself
+				"7 subscribed joined", `"eight" subscribed a`, " subscribed b",
+				"9 unsubscribed a", " unsubscribed b",
+			} {
+				if got := next(); got != want {
+					t.Errorf("the stream says %q, want %q", got, want)
+				}
+			}
+		})
+	}
 }

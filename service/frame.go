@@ -35,10 +35,8 @@ type Frame struct {
 	Message *engine.Message
 	Pattern string // by whose subscription the message comes; empty for its channel's
 	Notice  *millracev1.SubscribeResponse
-	// CommandID is that of the command that caused the notice, as
-	// [WithCommandID] has it.
-	CommandID string
-	followed  *followed // nil for nearly all
+
+	followed *followed // nil for nearly all
 
 	mu      sync.Mutex // held while encoding
 	encoded [formats]atomic.Pointer[[]byte]
@@ -54,15 +52,20 @@ func newPatternFrame(m *engine.Message, pattern string) *Frame {
 type commandIDKey struct{}
 
 // WithCommandID has the notices that a call causes on the session's stream carry
-// the id of a command, so that a wire on which both go one way can tell which
-// command a notice confirms.
+// the id of a command, in JSON, so that a client can tell which command a notice
+// confirms, and what the server has done by itself.
 func WithCommandID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, commandIDKey{}, id)
 }
 
-// from says which call caused the notice.
+func commandIDOf(ctx context.Context) string {
+	id, _ := ctx.Value(commandIDKey{}).(string)
+	return id
+}
+
+// from says which command caused the notice.
 func (f *Frame) from(ctx context.Context) *Frame {
-	f.CommandID, _ = ctx.Value(commandIDKey{}).(string)
+	f.Notice.CommandId = commandIDOf(ctx)
 	return f
 }
 

@@ -82,7 +82,7 @@ func (s *Service) runOn(ctx context.Context, node string, spec connect.Spec, req
 		return nil, err
 	}
 	answer, err := s.nodes.call(ctx, node, &nodev1.Call{Call: &nodev1.Call_Run{
-		Run: &nodev1.Run{Procedure: spec.Procedure, Request: data, Caller: callerOf(ctx).toNode()},
+		Run: &nodev1.Run{Procedure: spec.Procedure, Request: data, Caller: callerOf(ctx).toNode(), CommandId: commandIDOf(ctx)},
 	}})
 	if err != nil {
 		return nil, err
@@ -102,7 +102,8 @@ func (s *Service) runHere(ctx context.Context, run *nodev1.Run) ([]byte, error) 
 	}
 	stream := &passed{data: run.GetRequest()}
 	info := &connect.CallInfo{Protocol: c.protocol, PeerAddr: c.host}
-	if err := s.server.Call(context.WithValue(ctx, passedKey{}, c), run.GetProcedure(), info, stream); err != nil {
+	ctx = WithCommandID(context.WithValue(ctx, passedKey{}, c), run.GetCommandId())
+	if err := s.server.Call(ctx, run.GetProcedure(), info, stream); err != nil {
 		return nil, err
 	}
 	return stream.response, nil

@@ -9,6 +9,7 @@ import (
 
 	"millrace.dev/auth"
 	millracev1 "millrace.dev/gen/millrace/v1"
+	"millrace.dev/service"
 )
 
 func TestP11MembersAreThoseOfAllNodes(t *testing.T) {
@@ -262,12 +263,18 @@ func TestN7ASessionIsChangedThroughAnyNode(t *testing.T) {
 		c := owner.subscribeAs("amy", to("a"))
 		token := c.ready().GetSessionToken()
 
-		if _, err := other.rpc.UpdateSubscription(as(t.Context(), other.token("amy")), &millracev1.UpdateSubscriptionRequest{
+		ctx := service.WithCommandID(as(t.Context(), other.token("amy")), "7")
+		if _, err := other.rpc.UpdateSubscription(ctx, &millracev1.UpdateSubscriptionRequest{
 			SessionToken: token, Add: []*millracev1.Subscription{to("b")}, Remove: []string{"a"},
 		}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
+		for _, it := range c.after(2) { // ready, and what the session was opened with
+			if id := it.frame.Notice.GetCommandId(); id != "7" {
+				t.Errorf("%v answers command %q, want 7", it.frame.Notice, id)
+			}
+		}
 		c.takes("subscribed a/0", "unsubscribed a", "subscribed b/0")
 		// With the session's token for the only credentials.
 		if _, err := other.rpc.EnterPresence(c.ctx(), &millracev1.EnterPresenceRequest{Channel: "a", Data: textPayload("x")}); err != nil {

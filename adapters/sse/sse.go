@@ -13,6 +13,7 @@ package sse
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -301,9 +302,9 @@ func (s *stream) notice(notice *millracev1.SubscribeResponse) {
 	case *millracev1.SubscribeResponse_Ready:
 		s.ready(n.Ready)
 	case *millracev1.SubscribeResponse_Subscribed:
-		s.subscribed(n.Subscribed)
+		s.subscribed(n.Subscribed, notice.GetCommandId())
 	case *millracev1.SubscribeResponse_Unsubscribed:
-		s.unsubscribed(n.Unsubscribed)
+		s.unsubscribed(n.Unsubscribed, notice.GetCommandId())
 	case *millracev1.SubscribeResponse_Gap:
 		s.gap(n.Gap)
 	case *millracev1.SubscribeResponse_Checkpoint:
@@ -335,13 +336,16 @@ func (s *stream) ready(n *millracev1.Ready) {
 	})
 }
 
-func (s *stream) subscribed(n *millracev1.Subscribed) {
+func (s *stream) subscribed(n *millracev1.Subscribed, commandID string) {
 	if n.GetResumed() || n.GetAlready() {
 		s.cursor.Set(n.GetChannel(), position(n.GetPosition()))
 	} else {
 		s.cursor.Settle(n.GetChannel(), position(n.GetPosition()))
 	}
-	s.event("millrace.subscribed", browser.FromSubscribed(n))
+	s.event("millrace.subscribed", struct {
+		ID json.RawMessage `json:"id,omitempty"` // of the command that it answers
+		browser.Subscribed
+	}{json.RawMessage(commandID), browser.FromSubscribed(n)})
 }
 
 // gap moves the cursor of one channel, or of all that a pattern has seen.
@@ -367,9 +371,12 @@ func (s *stream) checkpoint(n *millracev1.Checkpoint) {
 	}
 }
 
-func (s *stream) unsubscribed(n *millracev1.Unsubscribed) {
+func (s *stream) unsubscribed(n *millracev1.Unsubscribed, commandID string) {
 	s.cursor.Remove(n.GetChannel())
 	body := map[string]any{"for": n.GetChannel()}
+	if commandID != "" {
+		body["id"] = json.RawMessage(commandID)
+	}
 	if n.GetError() != nil {
 		body["error"] = browser.FromErrorInfo(n.GetError())
 	}

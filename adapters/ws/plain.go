@@ -34,7 +34,7 @@ func (p *plain) appendFrame(b []byte, f *service.Frame) []byte {
 	if f.Message != nil {
 		return append(b, f.Bytes(service.FormatWebSocket, encodeMessage)...)
 	}
-	if data := p.encode(f.Notice, f.CommandID); data != nil {
+	if data := p.encode(f.Notice); data != nil {
 		b = appendFrame(b, websocket.MessageText, data)
 	}
 	return b
@@ -45,15 +45,16 @@ func encodeMessage(f *service.Frame) []byte {
 }
 
 // encode makes the frames of those notices that the client asked for or needs.
-func (p *plain) encode(notice *millracev1.SubscribeResponse, id string) []byte {
+func (p *plain) encode(notice *millracev1.SubscribeResponse) []byte {
+	id := commandID(notice.GetCommandId())
 	switch n := notice.GetNotice().(type) {
 	case *millracev1.SubscribeResponse_Subscribed:
-		if id != "" {
-			return frame("subscribed", commandID(id), browser.FromSubscribed(n.Subscribed))
+		if len(id) > 0 {
+			return frame("subscribed", id, browser.FromSubscribed(n.Subscribed))
 		}
 	case *millracev1.SubscribeResponse_Unsubscribed:
-		if id != "" || n.Unsubscribed.GetError() != nil {
-			return unsubscribed(n.Unsubscribed, commandID(id))
+		if len(id) > 0 || n.Unsubscribed.GetError() != nil {
+			return unsubscribed(n.Unsubscribed, id)
 		}
 	case *millracev1.SubscribeResponse_Gap:
 		return frame("gap", nil, browser.FromGap(n.Gap))

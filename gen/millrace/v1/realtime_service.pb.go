@@ -562,7 +562,12 @@ type SubscribeResponse struct {
 	//	*SubscribeResponse_PresenceChanges
 	//	*SubscribeResponse_Reply
 	//	*SubscribeResponse_Draining
-	Notice        isSubscribeResponse_Notice `protobuf_oneof:"notice"`
+	Notice isSubscribeResponse_Notice `protobuf_oneof:"notice"`
+	// Of the command that the notice answers, the `id` as JSON, where the command
+	// was posted to the plain WebSocket wire with one. A `subscribed` without it is
+	// not the answer to such a command: the server may have joined the channel by
+	// itself.
+	CommandId     string `protobuf:"bytes,12,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -699,6 +704,13 @@ func (x *SubscribeResponse) GetDraining() *Draining {
 		}
 	}
 	return nil
+}
+
+func (x *SubscribeResponse) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
 }
 
 type isSubscribeResponse_Notice interface {
@@ -3973,7 +3985,7 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12H\n" +
 	"\x12heartbeat_interval\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x11heartbeatInterval\x12\x16\n" +
 	"\x06client\x18\x04 \x01(\tR\x06client\x12#\n" +
-	"\rsession_token\x18\x05 \x01(\tR\fsessionToken\"\x8a\x05\n" +
+	"\rsession_token\x18\x05 \x01(\tR\fsessionToken\"\xa9\x05\n" +
 	"\x11SubscribeResponse\x120\n" +
 	"\bmessages\x18\x01 \x03(\v2\x14.millrace.v1.MessageR\bmessages\x12*\n" +
 	"\x05ready\x18\x02 \x01(\v2\x12.millrace.v1.ReadyH\x00R\x05ready\x129\n" +
@@ -3990,7 +4002,9 @@ const file_millrace_v1_realtime_service_proto_rawDesc = "" +
 	"\x10presence_changes\x18\t \x01(\v2\x1c.millrace.v1.PresenceChangesH\x00R\x0fpresenceChanges\x12*\n" +
 	"\x05reply\x18\n" +
 	" \x01(\v2\x12.millrace.v1.ReplyH\x00R\x05reply\x123\n" +
-	"\bdraining\x18\v \x01(\v2\x15.millrace.v1.DrainingH\x00R\bdrainingB\b\n" +
+	"\bdraining\x18\v \x01(\v2\x15.millrace.v1.DrainingH\x00R\bdraining\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\f \x01(\tR\tcommandIdB\b\n" +
 	"\x06notice\"\xe1\x01\n" +
 	"\x05Ready\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12#\n" +

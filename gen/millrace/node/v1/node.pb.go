@@ -1068,7 +1068,9 @@ type Run struct {
 	// Its request.
 	Request []byte `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
 	// Who calls.
-	Caller        *Caller `protobuf:"bytes,3,opt,name=caller,proto3" json:"caller,omitempty"`
+	Caller *Caller `protobuf:"bytes,3,opt,name=caller,proto3" json:"caller,omitempty"`
+	// The id of the command that the notices of the session's stream answer.
+	CommandId     string `protobuf:"bytes,4,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1122,6 +1124,13 @@ func (x *Run) GetCaller() *Caller {
 		return x.Caller
 	}
 	return nil
+}
+
+func (x *Run) GetCommandId() string {
+	if x != nil {
+		return x.CommandId
+	}
+	return ""
 }
 
 // Caller is who makes a call, and from where.
@@ -1737,11 +1746,13 @@ const file_millrace_node_v1_node_proto_rawDesc = "" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\"4\n" +
 	"\bTakeOver\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
-	"\x04user\x18\x02 \x01(\tR\x04user\"o\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\"\x8e\x01\n" +
 	"\x03Run\x12\x1c\n" +
 	"\tprocedure\x18\x01 \x01(\tR\tprocedure\x12\x18\n" +
 	"\arequest\x18\x02 \x01(\fR\arequest\x120\n" +
-	"\x06caller\x18\x03 \x01(\v2\x18.millrace.node.v1.CallerR\x06caller\"j\n" +
+	"\x06caller\x18\x03 \x01(\v2\x18.millrace.node.v1.CallerR\x06caller\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x04 \x01(\tR\tcommandId\"j\n" +
 	"\x06Caller\x12\x1a\n" +
 	"\bidentity\x18\x01 \x01(\fR\bidentity\x12\x12\n" +
 	"\x04host\x18\x02 \x01(\tR\x04host\x12\x14\n" +

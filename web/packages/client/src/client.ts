@@ -180,7 +180,7 @@ export function createClient(options: ClientOptions): UntypedClient {
     if (subscriber) subscriber.notice(n);
     else if (requests.answer(n)) return;
     else if (n.type === 'error') refused(new RealtimeError(n));
-    else if ('for' in n) of(('pattern' in n && n.pattern) || n.for)?.notice(n);
+    else if ('for' in n && n.type !== 'subscribed') of(('pattern' in n && n.pattern) || n.for)?.notice(n);
   }
 
   function refused(error: RealtimeError): void {

@@ -130,9 +130,11 @@ export function createSubscription(
       position = undefined;
       seen.clear();
     } else if (!on) subscribe();
-    else if (state === 'subscribed' && watched !== watchers.size > 0) {
-      if (send({ type: 'unsubscribe', channel: name })) subscribe();
-    }
+    else if (state === 'subscribed' && watched !== watchers.size > 0) anew();
+  }
+
+  function anew(): void {
+    if (send({ type: 'unsubscribe', channel: name })) subscribe();
   }
 
   function subscribe(): void {
@@ -153,8 +155,17 @@ export function createSubscription(
     syncPresence();
   }
 
+  /** Whether it begins with what is there already. */
+  function replays(): boolean {
+    return Boolean(since ?? options.recent);
+  }
+
   function confirmed(notice: Extract<Notice, { type: 'subscribed' }>): void {
     if (state !== 'subscribing') return;
+    if (notice.already && replays()) {
+      anew(); // the address of the link names it: that began elsewhere
+      return;
+    }
     state = 'subscribed';
     if (!notice.resumed) position = positionOf(notice) ?? position;
     if (watched !== watchers.size > 0) dirty();
@@ -206,7 +217,7 @@ export function createSubscription(
       const { channel, position: at } = message;
       if (at) {
         // Of what was there before; the one that is being opened has it in its turn, if it is to have it.
-        if (state === 'subscribing' && (since || options.recent)) return false;
+        if (state !== 'subscribed' && replays()) return false;
         const last = isPattern ? seen.get(channel) : position;
         if (last?.epoch === at.epoch && at.offset <= last.offset) return false;
         if (isPattern) seen.set(channel, at);

@@ -15,6 +15,7 @@ export interface LinkContext {
 export interface LinkEvents {
   /** Commands can be sent. */
   opened(): void;
+  /** What answers a command has its number. A `subscribed` without one is of what the server has joined by itself. */
   frame(frame: Frame): void;
   /** Something came that is not a frame: the server is there. */
   alive(): void;

@@ -308,6 +308,79 @@ describe('subscribing', () => {
     expect(got).toEqual([1, 2, 3]);
   });
 
+  it.each([
+    { recent: 0, had: 1 },
+    { recent: 2, had: 0 },
+  ])(
+    'does not take the beginning of what a stream has joined by itself for its own, with recent: $recent',
+    async ({ recent, had }) => {
+      const client = await scene.connected();
+      const got: unknown[] = [];
+      client.channel('chat', { recent }).subscribe((data) => void got.push(data));
+      await settle();
+      if (had) {
+        confirm(scene.transport.link(), 'chat', 0);
+        scene.transport.link().send(message('chat', 1));
+        await scene.reconnected();
+      }
+      const link = scene.transport.link();
+      link.send({ type: 'subscribed', for: 'chat', offset: 3, epoch: 'e', resumed: false }); // where the stream has joined it
+      expect(client.channel('chat').getState()).toBe('subscribing');
+      link.send(message('chat', 4));
+      confirm(link, 'chat', had, had > 0);
+      link.send(...[1, 2, 3, 4].slice(had).map((offset) => message('chat', offset)));
+      expect(got).toEqual([1, 2, 3, 4]);
+    },
+  );
+
+  it('begins anew where the address of the link has joined it elsewhere', async () => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    client.channel('chat', { recent: 2 }).subscribe((data) => void got.push(data));
+    await settle();
+    const link = scene.transport.link();
+    const id = link.of('subscribe')[0]?.id;
+    link.send({ type: 'subscribed', id, for: 'chat', offset: 3, epoch: 'e', already: true });
+    expect(link.of('unsubscribe')).toHaveLength(1);
+    link.send(message('chat', 4));
+    confirm(link, 'chat', 2);
+    link.send(message('chat', 3), message('chat', 4));
+    expect(got).toEqual([3, 4]);
+  });
+
+  it('is not moved by what a link has joined before it is open', async () => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    client.subscribe('chat', (data) => void got.push(data));
+    await settle();
+    confirm(scene.transport.link(), 'chat', 0);
+    scene.transport.link().send(message('chat', 1));
+    scene.transport.link().drop();
+    await vi.advanceTimersByTimeAsync(3000);
+    const link = scene.transport.link();
+    link.send(message('chat', 3));
+    link.open();
+    confirm(link, 'chat', 1, true);
+    link.send(message('chat', 2), message('chat', 3));
+    expect(got).toEqual([1, 2, 3]);
+  });
+
+  it('takes no answer to an earlier command for that to its newest', async () => {
+    const client = await scene.connected();
+    const channel = client.channel('chat', { recent: 5 });
+    channel.subscribe(() => {})();
+    const got: unknown[] = [];
+    channel.subscribe((data) => void got.push(data));
+    await settle();
+    const link = scene.transport.link();
+    const first = link.of('subscribe')[0]?.id ?? 0;
+    link.send({ type: 'subscribed', id: first - 1, for: 'chat', offset: 3, epoch: 'e', resumed: false });
+    expect(channel.getState()).toBe('subscribing');
+    confirm(link, 'chat', 0);
+    link.send(message('chat', 1));
+    expect(got).toEqual([1]);
+  });
+
   it('takes what a path has joined before it asks for it itself', async () => {
     const client = await scene.connected();
     const got: unknown[] = [];

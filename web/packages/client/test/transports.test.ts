@@ -69,6 +69,12 @@ describe('the JSON form of the API', () => {
     ]);
   });
 
+  it('says which command a notice answers, if any', () => {
+    const subscribed = { channel: 'c' };
+    expect(framesOf({ subscribed, commandId: '7' })).toMatchObject([{ type: 'subscribed', for: 'c', id: 7 }]);
+    expect(framesOf({ subscribed })[0]).not.toHaveProperty('id');
+  });
+
   it('becomes gaps and presence', () => {
     expect(
       framesOf({

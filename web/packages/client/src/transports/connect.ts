@@ -34,7 +34,7 @@ export function connectStream(base: string, options: HTTPOptions = {}): Transpor
               const item = value as SubscribeResponseJson;
               for (const frame of framesOf(item)) {
                 if (item.ready) uplink.ready(frame as Parameters<typeof uplink.ready>[0]);
-                else uplink.frame(frame);
+                else events.frame(frame);
               }
             }
           },

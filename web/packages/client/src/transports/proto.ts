@@ -121,9 +121,12 @@ export function errorBody({ details, code, message }: ConnectErrorJson): ErrorBo
 }
 
 /** One item of a stream as frames. */
-export function framesOf({ messages, heartbeat, ...notice }: SubscribeResponseJson): Frame[] {
+export function framesOf({ messages, heartbeat, commandId, ...notice }: SubscribeResponseJson): Frame[] {
+  const answer = commandId && { id: Number(commandId) };
   return (
     messages?.map(delivery) ??
-    Object.entries(notice).map(([name, body]) => ({ ...plain(body as Body), type: types[name] ?? name }) as Frame)
+    Object.entries(notice).map(
+      ([name, body]) => ({ ...plain(body as Body), ...answer, type: types[name] ?? name }) as Frame,
+    )
   );
 }

@@ -31,7 +31,7 @@ export function sse(url: string, options: HTTPOptions = {}): Transport {
               const frame = event === 'message' ? body : { ...body, type };
               if (type === 'ready') uplink.ready(body);
               else if (type === 'error') throw new RealtimeError(body);
-              else if (isFrame(frame)) uplink.frame(frame);
+              else if (isFrame(frame)) events.frame(frame);
             }
           },
         },

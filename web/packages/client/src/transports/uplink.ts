@@ -1,6 +1,6 @@
 import { RealtimeError } from '../error.ts';
 import type { LinkContext, LinkEvents } from '../transport.ts';
-import { type Frame, isDelivery, type Notice, type Numbered } from '../wire.ts';
+import type { Frame, Notice, Numbered } from '../wire.ts';
 import { asError, errorOf } from './http.ts';
 
 /** What the stream says when it is open. */
@@ -13,8 +13,6 @@ export interface Uplink {
   send(...commands: readonly Numbered[]): void;
   /** Ends the link with `abort`; with `leave` once everything is said, the goodbye above all. */
   close(leave: boolean): void;
-  /** Gives a notice of the stream the number of the command that it answers, and passes it on. */
-  frame(frame: Frame): void;
 }
 
 /** How much is sent together: far below what the server reads. */
@@ -31,7 +29,6 @@ export function createUplink(
   events: LinkEvents,
   abort: AbortController,
 ): Uplink {
-  const confirming = new Map<string, number | undefined>(); // numbers of subscribe commands, which the stream confirms
   const waiting: string[] = [];
   let session = '';
   let turn: Promise<void> = Promise.resolve();
@@ -59,7 +56,6 @@ export function createUplink(
   function send(...commands: readonly Numbered[]): void {
     for (const command of commands) {
       if (command.type === 'ping') continue; // an answer would prove nothing of the stream
-      if (command.type === 'subscribe') confirming.set(command.channel, command.id);
       waiting.push(JSON.stringify(command));
     }
     turn = turn.then(post).catch((cause: unknown) => {
@@ -78,10 +74,6 @@ export function createUplink(
     close(leave) {
       if (leave) void turn.finally(() => abort.abort());
       else abort.abort();
-    },
-    frame(frame) {
-      const id = isDelivery(frame) || frame.type !== 'subscribed' ? undefined : confirming.get(frame.for);
-      events.frame(id === undefined ? frame : ({ ...frame, id } as Notice));
     },
   };
 }

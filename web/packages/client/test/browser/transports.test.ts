@@ -21,21 +21,21 @@ afterAll(async () => {
 });
 const transports = ['websocket', 'sse', 'connect'] as const;
 
-/** Opens a page with a client. */
-async function open(name: (typeof transports)[number]): Promise<Page> {
+/** Opens a page with a client; the query is that of its event stream or WebSocket. */
+async function open(name: (typeof transports)[number], query = ''): Promise<Page> {
   const opened = await stage.page();
   await opened.evaluate(
-    ({ url, name }) => {
+    ({ url, name, query }) => {
       const transport = {
-        websocket: () => m.websocket(`${url}/ws`),
-        sse: () => m.sse(`${url}/events`),
+        websocket: () => m.websocket(`${url}/ws${query}`),
+        sse: () => m.sse(`${url}/events${query}`),
         connect: () => m.connectStream(url),
       }[name];
       globalThis.got = [];
       globalThis.client = m.createClient({ transports: [transport()], reconnect: m.fastBackoff({ max: 500 }) });
       client.connect();
     },
-    { url: server.url, name },
+    { url: server.url, name, query },
   );
   return opened;
 }
@@ -174,5 +174,52 @@ describe.each(transports)('the client on %s', (name) => {
     );
     expect(reason).toBe('INVALID_CHANNEL');
     expect(await page.evaluate(() => client.getSnapshot().state)).toBe('connected');
+  });
+});
+
+describe.each([
+  { who: 'server', name: 'sse', query: '' },
+  { who: 'address', name: 'sse', query: '?channel=joined.news&channel=joined.prices' },
+  { who: 'address', name: 'websocket', query: '?channel=joined.news&channel=joined.prices' },
+] as const)('the client on $name, where the $who joins channels by itself', ({ name, query }) => {
+  beforeAll(async () => {
+    server = await startServer('--sse-channels', 'joined.news,joined.prices');
+  });
+  afterAll(() => server?.kill());
+  beforeEach(async () => {
+    page = await open(name, query);
+  });
+  afterEach(async () => {
+    for (const context of stage.browser.contexts()) await context.close();
+  });
+
+  it('resumes where it was when it comes back', async () => {
+    await page.evaluate(async () => {
+      client.subscribe('joined.news', (data) => got.push(data));
+      await client.publish('joined.news', 1);
+    });
+    await expect.poll(received).toEqual([1]);
+    for (const [first, last] of [
+      [2, 3],
+      [4, 5],
+    ] as const) {
+      await page.evaluate(() => client.disconnect());
+      await publish(server, 'joined.news', first);
+      await publish(server, 'joined.news', last);
+      await page.evaluate(() => client.connect());
+      await expect.poll(received).toEqual(Array.from({ length: last }, (_, i) => i + 1));
+    }
+    await page.evaluate(() => client.publish('joined.news', 6));
+    await expect.poll(received).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  it('begins with the newest messages when asked', async () => {
+    for (let i = 0; i < 5; i++) await publish(server, 'joined.prices', i);
+    await page.evaluate(() => {
+      client.disconnect();
+      client.channel('joined.prices', { recent: 2 }).subscribe((data) => got.push(data));
+      client.connect();
+    });
+    await expect.poll(received).toEqual([3, 4]);
   });
 });
