@@ -94,6 +94,7 @@ func askForRecent(s *scene) {
 	}
 	recent(3).seesNoMore()
 	messages := publisher.sayAll(name, 5)
+	s.isEverywhere(messages)
 	some, one, more := recent(3), recent(1), recent(50)
 	some.sees(messages[2:]...)
 	one.sees(messages[4])

@@ -43,6 +43,20 @@ func (s *scene) everywhere() []*server {
 	return s.nodes.all
 }
 
+// isEverywhere waits until each node has the first messages of a channel: those
+// that did not acknowledge them have them a moment later.
+func (s *scene) isEverywhere(messages []*millracev1.Message) {
+	s.Helper()
+	first := messages[0]
+	before := &millracev1.Position{Epoch: first.GetPosition().GetEpoch(), Offset: first.GetPosition().GetOffset() - 1}
+	for _, at := range s.everywhere() {
+		c := (&scene{T: s.T, at: at, wire: rpc{}, engine: s.engine}).arrive("", since(first.GetChannel(), before))
+		c.seesResumed(first.GetChannel())
+		c.sees(messages...)
+		c.leave()
+	}
+}
+
 // restart is the same scene on a server that knows nothing of the first.
 func (s *scene) restart() *scene {
 	return &scene{T: s.T, at: start(s.T, s.engine(s.T)), wire: s.wire, engine: s.engine}
