@@ -29,7 +29,10 @@ export function websocket(url: string, options: WebSocketOptions = {}): Transpor
       if (token) target.searchParams.set('auth', 'frame');
       const socket = new (options.WebSocket ?? WebSocket)(target.href);
       let live = true;
-      const send = (value: unknown): void => socket.send(JSON.stringify(value));
+      // What a socket that closes does not take is sent again by the next one; a browser would complain of it.
+      const send = (value: unknown): void => {
+        if (socket.readyState === 1) socket.send(JSON.stringify(value));
+      };
       socket.onopen = () => {
         if (!live) return;
         if (token) send({ type: 'auth', id: 0, token });
