@@ -1,9 +1,11 @@
 package service
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"syscall"
+	"time"
 )
 
 // yielder lets the rest of the process have a turn: what can run, and what the
@@ -12,6 +14,7 @@ import (
 // [runtime.Gosched] is not enough. While anything can run, the runtime asks the
 // network only every 10 ms; here the goroutine itself waits for the network, for a
 // byte of its own, and goes on together with whoever else has something to read.
+// Where others can always run, it goes on after [maxTurn]: they have had as much time.
 // The zero value works.
 type yielder struct {
 	from, to *os.File        // a pipe, nil until the first yield
@@ -42,7 +45,11 @@ func (y *yielder) open() {
 func (y *yielder) wait() bool {
 	var b [1]byte
 	asked := false
-	err := y.waiter.Read(func(uintptr) (done bool) {
+	err := y.from.SetReadDeadline(time.Now().Add(maxTurn))
+	if err != nil {
+		return false
+	}
+	err = y.waiter.Read(func(uintptr) (done bool) {
 		if asked {
 			return true
 		}
@@ -50,6 +57,9 @@ func (y *yielder) wait() bool {
 		_, err := y.to.Write(b[:])
 		return err != nil
 	})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = y.from.SetReadDeadline(time.Time{})
+	}
 	if err == nil {
 		_, err = y.from.Read(b[:])
 	}

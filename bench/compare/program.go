@@ -30,7 +30,7 @@ var (
 		args: []string{
 			"serve", "--listen", "127.0.0.1:0", "--secret", secret, "--api-keys", apiKey, "--log-level", "warn",
 			"--limits-user-sessions", "1000000", "--limits-call-rate", "1000000", // all subscribers are one user
-			"--limits-address-connections", "1000000", // and at one address
+			"--limits-address-connections", "1000000", "--limits-address-sessions", "1000000", // and at one address
 		},
 		header: []load.Field{{Name: "authorization", Value: "Bearer " + apiKey}}, profiles: true,
 	}
