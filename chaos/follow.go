@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	millracev1 "millrace.dev/gen/millrace/v1"
+	"millrace.dev/gen/millrace/v1/millracev1connect"
 )
 
 // quiet is how long a connection may be silent before the client gives it up. The
@@ -23,7 +24,8 @@ const quiet = 4 * time.Second
 
 // wires are the ways to follow a channel, each from where the reader was.
 var wires = map[string]func(ctx context.Context, url string, r *reader, alive func()) error{
-	"connect": followConnect,
+	"connect": followCall(newClient),
+	"grpc":    followCall(newGRPCClient),
 	"ws":      followSocket,
 	"sse":     followEvents,
 }
@@ -43,33 +45,36 @@ func follow(ctx context.Context, url string, r *reader) {
 	}
 }
 
-func followConnect(ctx context.Context, url string, r *reader, alive func()) error {
-	client, hangUp := newClient(url)
-	defer hangUp()
-	subscription := &millracev1.Subscription{Channel: r.channel}
-	if epoch, offset := r.resumes(); epoch != "" {
-		subscription.Since = &millracev1.Position{Epoch: epoch, Offset: offset}
-	} else {
-		subscription.Recent = 1000
-	}
-	stream, err := client.Subscribe(ctx, &millracev1.SubscribeRequest{
-		Subscriptions: []*millracev1.Subscription{subscription}, HeartbeatInterval: durationpb.New(time.Second),
-	})
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
-	for {
-		item, err := stream.Receive()
+// followCall follows by a client of the API.
+func followCall(dial func(url string) (client millracev1connect.RealtimeServiceClient, hangUp func())) func(context.Context, string, *reader, func()) error {
+	return func(ctx context.Context, url string, r *reader, alive func()) error {
+		client, hangUp := dial(url)
+		defer hangUp()
+		subscription := &millracev1.Subscription{Channel: r.channel}
+		if epoch, offset := r.resumes(); epoch != "" {
+			subscription.Since = &millracev1.Position{Epoch: epoch, Offset: offset}
+		} else {
+			subscription.Recent = 1000
+		}
+		stream, err := client.Subscribe(ctx, &millracev1.SubscribeRequest{
+			Subscriptions: []*millracev1.Subscription{subscription}, HeartbeatInterval: durationpb.New(time.Second),
+		})
 		if err != nil {
 			return err
 		}
-		alive()
-		if gap := item.GetGap(); gap != nil {
-			r.gap(gap.String())
-		}
-		for _, m := range item.GetMessages() {
-			r.sees(m.GetPosition().GetEpoch(), m.GetPosition().GetOffset(), m.GetId())
+		defer stream.Close()
+		for {
+			item, err := stream.Receive()
+			if err != nil {
+				return err
+			}
+			alive()
+			if gap := item.GetGap(); gap != nil {
+				r.gap(gap.String())
+			}
+			for _, m := range item.GetMessages() {
+				r.sees(m.GetPosition().GetEpoch(), m.GetPosition().GetOffset(), m.GetId())
+			}
 		}
 	}
 }

@@ -27,13 +27,21 @@ func newClient(url string) (client millracev1connect.RealtimeServiceClient, hang
 // newSlimClient is a client with one connection, whatever it calls: there may be
 // thousands in this process, and it may open only so many.
 func newSlimClient(url string) (client millracev1connect.RealtimeServiceClient, hangUp func()) {
-	t := &http.Transport{Protocols: new(http.Protocols)}
-	t.Protocols.SetUnencryptedHTTP2(true)
-	return newClientOn(t, url)
+	return newClientOn(overHTTP2(), url)
 }
 
-func newClientOn(transport *http.Transport, url string) (client millracev1connect.RealtimeServiceClient, hangUp func()) {
-	conn := connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: transport}, url))
+func newGRPCClient(url string) (client millracev1connect.RealtimeServiceClient, hangUp func()) {
+	return newClientOn(overHTTP2(), url, connecthttp.WithGRPC())
+}
+
+func overHTTP2() *http.Transport {
+	t := &http.Transport{Protocols: new(http.Protocols)}
+	t.Protocols.SetUnencryptedHTTP2(true)
+	return t
+}
+
+func newClientOn(transport *http.Transport, url string, options ...connecthttp.Option) (client millracev1connect.RealtimeServiceClient, hangUp func()) {
+	conn := connect.NewClient(connecthttp.NewTransport(&http.Client{Transport: transport}, url, options...))
 	return millracev1connect.NewRealtimeServiceClient(conn), transport.CloseIdleConnections
 }
 
