@@ -22,8 +22,10 @@ import (
 // servers say something every second.
 const quiet = 4 * time.Second
 
-// wires are the ways to follow a channel, each from where the reader was.
-var wires = map[string]func(ctx context.Context, url string, r *reader, alive func()) error{
+// way is a way to follow a channel from where the reader was, until its connection ends.
+type way func(ctx context.Context, url string, r *reader, alive func()) error
+
+var wires = map[string]way{
 	"connect": followCall(newClient),
 	"grpc":    followCall(newGRPCClient),
 	"ws":      followSocket,
@@ -38,15 +40,12 @@ func follow(ctx context.Context, url string, r *reader) {
 		_ = wires[r.wire](once, url, r, func() { silence.Reset(quiet) }) // it comes back, whatever it was
 		silence.Stop()
 		cancel()
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-		}
+		pause(ctx, 50*time.Millisecond)
 	}
 }
 
 // followCall follows by a client of the API.
-func followCall(dial func(url string) (client millracev1connect.RealtimeServiceClient, hangUp func())) func(context.Context, string, *reader, func()) error {
+func followCall(dial func(url string) (client millracev1connect.RealtimeServiceClient, hangUp func())) way {
 	return func(ctx context.Context, url string, r *reader, alive func()) error {
 		client, hangUp := dial(url)
 		defer hangUp()

@@ -18,8 +18,8 @@ const (
 	healBy = 10 * time.Second // in which all is as before, once it is not any more
 )
 
-// over is the time in which those go elsewhere who are asked to.
-const over = 5 * time.Second
+// moveBy is by when those are elsewhere who are asked to go.
+const moveBy = 5 * time.Second
 
 // perRoom is how many members a room has: of more than 1,000 only the number is told.
 const perRoom = 200
@@ -139,7 +139,7 @@ func (c *crowd) nodes() (urls []string) {
 // roll restarts all nodes, one after the other.
 func (c *crowd) roll(ctx context.Context) {
 	c.fill()
-	c.connect(ctx, c.members, over, c.nodes()...)
+	c.connect(ctx, c.members, moveBy, c.nodes()...)
 	roll(ctx, c.fleet.nodes)
 	pause(ctx, goneBy) // who has left falsely is gone
 	c.ledger.await(ctx, "P-12", "all members are there", time.Second, func() string { return c.watcher.missing(c.members) })

@@ -129,10 +129,7 @@ func (w *watcher) watch(ctx context.Context, url string) {
 		_ = w.connect(once, client, func() { silence.Reset(quiet) }) // it comes back, whatever it was
 		silence.Stop()
 		cancel()
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-		}
+		pause(ctx, 50*time.Millisecond)
 	}
 }
 
