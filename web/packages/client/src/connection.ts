@@ -132,9 +132,9 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
       frame(frame) {
         if (!counts()) return;
         heartbeat?.heard();
-        if (isDelivery(frame)) {
+        if (isDelivery(frame) || !notice(frame, attempt)) {
           if (attempt === current || !current) events.frame(frame); // else the link in use has it as well
-        } else notice(frame, attempt);
+        }
       },
       alive() {
         if (counts()) heartbeat?.heard();
@@ -143,17 +143,15 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
     };
   }
 
-  /** Takes what is about the connection itself. */
-  function notice(n: Notice, attempt: Attempt): void {
-    if (n.type === 'hello') session = n.sessionToken ?? session;
-    else if (n.type === 'draining') {
+  /** Takes what is about the connection itself, and says whether it was. */
+  function notice(n: Notice, attempt: Attempt): boolean {
+    if (n.type === 'draining') {
       if (attempt === current && !coming) openIn(n.retryAfter);
-      return;
-    } else if (n.type !== 'auth') {
-      events.frame(n);
-      return;
-    }
-    if (n.expires && typeof token === 'function') renewBefore(n.expires, attempt);
+    } else if (n.type === 'hello' || n.type === 'auth') {
+      if (n.type === 'hello') session = n.sessionToken ?? session;
+      if (n.expires && typeof token === 'function') renewBefore(n.expires, attempt);
+    } else return false;
+    return true;
   }
 
   /** Gives the session a new token in time. Should that fail, the server ends it, and the next attempt gets a new one. */
@@ -200,9 +198,10 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
   function ended(attempt: Attempt, error: RealtimeError): void {
     if (attempt !== current && attempt !== coming) return;
     if (!current || !coming) fail(error);
-    else if (attempt === current)
+    else if (attempt === current) {
       current = undefined; // the coming one takes its place
-    else {
+      events.lost(error);
+    } else {
       coming = undefined; // the current one is as good as before, until the server ends it
       attempt.link?.close(false);
       refresh = true;

@@ -50,7 +50,7 @@ export interface Subscription {
   /** Asks the server for what has changed since it was asked. */
   sync(): void;
   /** Number of the newest subscribe command. */
-  asked(): number;
+  asked(): number | undefined;
   /** What to ask on a new link. */
   resume(): Asked | undefined;
   /** There is a new link, which was asked that. */
@@ -79,13 +79,12 @@ export function createSubscription(
   const errors = createListeners<[RealtimeError]>();
   const roster = createRoster();
   const isPattern = /[*>]/.test(name);
+  const isPlain = !Object.values(options).some(Boolean);
   const seen = new Map<string, Position>(); // last message of each channel that matches
   let state: SubscriptionState = 'idle';
   let position: Position | undefined;
-  let asked = -1;
-  let since: Position | undefined; // as the server was asked
-  let watched = false; // as the server was asked
-  let resuming = false; // the link that is being opened asks for it
+  let asked: Asked | undefined; // of the server, last
+  let coming: Asked | undefined; // what the link that is being opened asks for
   let presence: Presence | undefined; // as it should be
   let entered: Presence | undefined; // as the server was told
 
@@ -94,18 +93,20 @@ export function createSubscription(
   }
 
   function command(): Asked {
-    watched = watchers.size > 0;
-    since = position;
-    asked = number();
     return {
       ...options,
-      id: asked,
+      id: number(),
       type: 'subscribe',
       channel: name,
-      ...(since && { since, recent: 0 }),
-      ...(since && isPattern && { seen: Object.fromEntries(seen) }),
-      ...(watched && { presence: true }),
+      ...(position && { since: position, recent: 0 }),
+      ...(position && isPattern && { seen: Object.fromEntries(seen) }),
+      ...(watchers.size > 0 && { presence: true }),
     };
+  }
+
+  /** Whether it is watched otherwise than the server was asked. */
+  function rewatched(): boolean {
+    return (asked?.presence ?? false) !== watchers.size > 0;
   }
 
   function fail(body: ErrorBody): void {
@@ -130,7 +131,7 @@ export function createSubscription(
       position = undefined;
       seen.clear();
     } else if (!on) subscribe();
-    else if (state === 'subscribed' && watched !== watchers.size > 0) anew();
+    else if (state === 'subscribed' && rewatched()) anew();
   }
 
   function anew(): void {
@@ -138,8 +139,12 @@ export function createSubscription(
   }
 
   function subscribe(): void {
+    const before = asked;
+    asked = command();
     state = 'subscribing'; // before it is sent: an answer may come at once
-    if (!send(command())) state = 'idle';
+    if (send(asked)) return;
+    asked = before;
+    state = 'idle';
   }
 
   function syncPresence(): void {
@@ -155,20 +160,20 @@ export function createSubscription(
     syncPresence();
   }
 
-  /** Whether it begins with what is there already. */
-  function replays(): boolean {
-    return Boolean(since ?? options.recent);
+  /** Whether what comes is what was asked for, and not of a subscription, live and without options, that the link's address has made. */
+  function isOwn(): boolean {
+    return state === 'subscribed' || (isPlain && !(coming ?? asked)?.since);
   }
 
   function confirmed(notice: Extract<Notice, { type: 'subscribed' }>): void {
     if (state !== 'subscribing') return;
-    if (notice.already && replays()) {
+    if (notice.already && !isOwn()) {
       anew(); // the address of the link names it: that began elsewhere
       return;
     }
     state = 'subscribed';
     if (!notice.resumed) position = positionOf(notice) ?? position;
-    if (watched !== watchers.size > 0) dirty();
+    if (rewatched()) dirty();
   }
 
   /** A place of the pattern itself stands for all that it has seen, but for what is further. */
@@ -194,14 +199,15 @@ export function createSubscription(
       dirty();
     },
     sync,
-    asked: () => asked,
+    asked: () => asked?.id,
     resume() {
-      resuming = wanted();
-      return resuming ? command() : undefined;
+      coming = wanted() ? command() : undefined;
+      return coming;
     },
     opened() {
-      state = resuming ? 'subscribing' : 'idle';
-      resuming = false;
+      state = coming ? 'subscribing' : 'idle';
+      asked = coming;
+      coming = undefined;
       if (entered && !presence) send({ type: 'leave', channel: name }); // it left while there was no link
       entered = undefined;
       sync();
@@ -211,13 +217,11 @@ export function createSubscription(
     },
     lost() {
       if (state !== 'failed') state = 'idle';
-      resuming = false;
     },
     deliver(message) {
       const { channel, position: at } = message;
       if (at) {
-        // Of what was there before; the one that is being opened has it in its turn, if it is to have it.
-        if (state !== 'subscribed' && replays()) return false;
+        if (!isOwn()) return false; // what was asked for has it in its turn, if it is to have it
         const last = isPattern ? seen.get(channel) : position;
         if (last?.epoch === at.epoch && at.offset <= last.offset) return false;
         if (isPattern) seen.set(channel, at);
@@ -230,6 +234,9 @@ export function createSubscription(
       if (notice.type === 'subscribed') confirmed(notice);
       else if (notice.type === 'error') fail(notice);
       else if (notice.type === 'unsubscribed' && notice.error) fail(notice.error);
+      else if (notice.type === 'presence') {
+        if (roster.apply(notice)) watchers.emit();
+      } else if (!isOwn()) return;
       else if (notice.type === 'checkpoint') {
         move(notice.for, positionOf(notice));
         for (const [channel, further] of Object.entries(notice.seen ?? {})) move(channel, further);
@@ -237,7 +244,7 @@ export function createSubscription(
         const { for: channel, reason, requested, position: at } = notice;
         move(channel, at);
         gaps.emit({ channel, reason, requested, position: at });
-      } else if (notice.type === 'presence' && roster.apply(notice)) watchers.emit();
+      }
     },
   };
 }

@@ -233,6 +233,29 @@ describe('a server that drains', () => {
     expect(scene.transport.link().of('publish')).toHaveLength(1);
     expect(scene.transport.links).toHaveLength(2);
   });
+
+  it('loses nothing to what the new link joins by its address before it resumes', async () => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    const gaps: unknown[] = [];
+    client.subscribe('chat', (data) => got.push(data));
+    client.channel('chat').onGap((gap) => gaps.push(gap));
+    await settle();
+    const old = scene.transport.link();
+    confirm(old, 'chat', 0);
+    old.send(message('chat', 1), { type: 'draining', retryAfter: 0 });
+    await settle();
+    const link = scene.transport.link();
+    link.send({ type: 'checkpoint', for: 'chat', offset: 3, epoch: 'e' });
+    old.drop('DRAINING');
+    link.send(message('chat', 3));
+    link.send({ type: 'gap', for: 'chat', reason: 'TRUNCATED', position: { offset: 4, epoch: 'e' } });
+    link.open();
+    confirm(link, 'chat', 1, true);
+    link.send(...[2, 3, 4, 5].map((offset) => message('chat', offset)));
+    expect(got).toEqual([1, 2, 3, 4, 5]);
+    expect(gaps).toEqual([]);
+  });
 });
 
 describe('a token that expires', () => {

@@ -311,12 +311,13 @@ describe('subscribing', () => {
   it.each([
     { recent: 0, had: 1 },
     { recent: 2, had: 0 },
+    { filter: { types: ['a'] }, had: 0 },
   ])(
-    'does not take the beginning of what a stream has joined by itself for its own, with recent: $recent',
-    async ({ recent, had }) => {
+    'does not take the beginning of what a stream has joined by itself for its own, with $recent and $filter',
+    async ({ had, ...options }) => {
       const client = await scene.connected();
       const got: unknown[] = [];
-      client.channel('chat', { recent }).subscribe((data) => void got.push(data));
+      client.channel('chat', options).subscribe((data) => void got.push(data));
       await settle();
       if (had) {
         confirm(scene.transport.link(), 'chat', 0);
@@ -363,6 +364,48 @@ describe('subscribing', () => {
     confirm(link, 'chat', 1, true);
     link.send(message('chat', 2), message('chat', 3));
     expect(got).toEqual([1, 2, 3]);
+  });
+
+  it('knows the answer of a link to what it was asked when it was opened', async () => {
+    const client = createClient({ transports: [scene.transport] });
+    const got: unknown[] = [];
+    client.channel('chat', { recent: 2 }).subscribe((data) => void got.push(data));
+    client.connect();
+    await settle();
+    client.subscribe('other', () => {}); // asked for while the link is being opened
+    await settle();
+    const link = scene.transport.link();
+    link.open();
+    confirm(link, 'chat', 0);
+    confirm(link, 'other', 0);
+    link.send(message('chat', 1));
+    expect(client.channel('chat').getState()).toBe('subscribed');
+    expect(client.channel('other').getState()).toBe('subscribed');
+    expect(got).toEqual([1]);
+  });
+
+  it('watches what it began to watch while another link was being opened', async () => {
+    const client = await scene.connected();
+    const channel = client.channel('chat');
+    const got: unknown[] = [];
+    channel.subscribe((data) => void got.push(data));
+    await settle();
+    confirm(scene.transport.link(), 'chat', 0);
+    const old = scene.transport.link();
+    old.send({ type: 'draining', retryAfter: 0 });
+    await settle();
+    channel.presence.onChange(() => {});
+    await settle();
+    expect(old.of('subscribe').at(-1)).toMatchObject({ presence: true });
+    const link = scene.transport.link();
+    link.open();
+    confirm(link, 'chat', 0, true);
+    await settle();
+    expect(link.of('subscribe').at(-1)).toMatchObject({ presence: true });
+    confirm(link, 'chat', 0, true);
+    link.send(message('chat', 1));
+    expect(channel.getState()).toBe('subscribed');
+    expect(got).toEqual([1]);
   });
 
   it('takes no answer to an earlier command for that to its newest', async () => {
