@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -55,6 +56,37 @@ func (f *fortress) with(as, text string) *server {
 		}
 		return nil
 	})
+}
+
+// withSession brings the handle of a session that somebody opens with a token, and
+// that lasts as long as the test.
+func (f *fortress) withSession(token string) *server {
+	f.Helper()
+	ctx, cancel := context.WithTimeout(f.Context(), patience)
+	defer cancel()
+	opened, err := rpc{}.open(ctx, f.server, token, &millracev1.SubscribeRequest{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(opened.close)
+	handle := opened.(*rpcSession).sessionToken //nolint:errcheck // it is what the wire opens
+	return f.bearing(func(r *http.Request) error {
+		r.Header.Set(service.HeaderSession, handle)
+		return nil
+	})
+}
+
+// withFirstFrame brings a token in the first frame of a WebSocket; calls that
+// have no frame have it in the header.
+func (f *fortress) withFirstFrame(token string) *server {
+	s := f.bearing(func(r *http.Request) error {
+		if r.Header.Get("Upgrade") == "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		return nil
+	})
+	s.firstFrame = token
+	return s
 }
 
 // withTickets brings a new ticket each time, in the name of who has a token.

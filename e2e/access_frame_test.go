@@ -2,7 +2,7 @@ package e2e_test
 
 import (
 	"context"
-	"encoding/json"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -12,55 +12,42 @@ import (
 	millracev1 "millrace.dev/gen/millrace/v1"
 )
 
-// firstFrame is how a page of another host says who it is.
-func firstFrame(t *testing.T, w wire, token string) (protocols []string, kind websocket.MessageType, frame []byte) {
-	t.Helper()
-	typed, isTyped := w.(typedSocket)
-	if !isTyped {
-		frame, err := json.Marshal(map[string]any{"type": "auth", "id": 1, "token": token})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return nil, websocket.MessageText, frame
-	}
-	frame, err := typed.marshal(commandOf(1, &millracev1.RefreshTokenRequest{Token: token}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []string{typed.protocol}, typed.kind(), frame
-}
-
 func TestA2TheFirstFrameMayBringTheToken(t *testing.T) {
 	t.Parallel()
 	f := besiege(t)
-	bad := f.bad()
+	bad, good := f.bad(), f.good("ada", auth.Everything)
 	for _, name := range []string{"ws", "ws json", "ws proto"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			open := func(token string) (string, error) {
-				protocols, kind, frame := firstFrame(t, wireNamed(name), token)
-				conn, err := dialWith(ctx, f.server, "/ws?auth=frame&channel=chat.1", &websocket.DialOptions{Subprotocols: protocols})
+			open := func(at *server, token string) (string, error) {
+				wire := wireNamed(name).(socketWire) //nolint:errcheck // they are those with sockets
+				conn, err := dialFirst(ctx, at, wire, url.Values{"channel": {"chat.1"}}, token)
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer conn.CloseNow()
-				if err := conn.Write(ctx, kind, frame); err != nil {
-					t.Fatal(err)
-				}
 				_, answer, err := conn.Read(ctx)
 				return string(answer), closedBecause(err)
 			}
 			for what, token := range bad {
-				if answer, err := open(token); infoOf(err).GetReason() != millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED {
+				if answer, err := open(f.server, token); infoOf(err).GetReason() != millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED {
 					t.Errorf("a token %s: %q, %v", what, answer, err)
 				}
 			}
-			if answer, err := open(f.good("ada", auth.Everything)); err != nil || answer == "" {
+			// What else the handshake brings does not make up for it.
+			for what, at := range map[string]*server{
+				"a token": f.with("token", good), "a cookie": f.with("cookie", good), "a ticket": f.withTickets(good), "a session": f.withSession(good),
+			} {
+				if answer, err := open(at, "garbage"); infoOf(err).GetReason() != millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED {
+					t.Errorf("garbage, after %s in the handshake: %q, %v", what, answer, err)
+				}
+			}
+			if answer, err := open(f.server, good); err != nil || answer == "" {
 				t.Errorf("a good token: %q, %v", answer, err)
 			}
-			if answer, err := open(f.good("ada")); infoOf(err).GetReason() != millracev1.ErrorReason_ERROR_REASON_FORBIDDEN {
+			if answer, err := open(f.server, f.good("ada")); infoOf(err).GetReason() != millracev1.ErrorReason_ERROR_REASON_FORBIDDEN {
 				t.Errorf("a token without grants: %q, %v", answer, err)
 			}
 		})

@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -97,33 +99,40 @@ func (c *client) refresh(ctx context.Context, f *fortress, request *millracev1.R
 	return unary(ctx, f.connect(), "", withSession(request, sessionTokenOf(c)))
 }
 
-func TestA5RevocationEndsLiveStreamsOnEveryWire(t *testing.T) {
-	t.Parallel()
+// The second is from the answer of Revoke to the end that a client sees. How long
+// a busy machine lets anybody wait is not the server's doing, so nothing else runs
+// beside this test, and of several ends the middle one counts.
+func TestA5RevocationEndsLiveStreamsOnEveryWireWithinASecond(t *testing.T) { //nolint:paralleltest // see above
 	f := besiege(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	var open []session
-	for _, w := range wires {
-		s, err := w.wire.open(ctx, f.server, f.good("ada", auth.Everything), &millracev1.SubscribeRequest{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(s.close)
-		open = append(open, s)
-	}
 	adminCtx, admin := f.admin()
-	response, err := admin.Revoke(adminCtx, &millracev1.RevokeRequest{Target: &millracev1.RevokeRequest_User{User: "ada"}})
-	if err != nil || int(response.GetSessions()) != len(wires) {
-		t.Errorf("%v, %v", response, err)
-	}
-	began := time.Now()
-	for i, s := range open {
-		if e, err := s.next(ctx); infoOf(err).GetReason() != millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED {
-			t.Errorf("%s: %s, %v", wires[i].name, e, err)
-		}
-	}
-	if took := time.Since(began); took > patience/2 {
-		t.Errorf("took %v", took)
+	for _, w := range wires {
+		t.Run(w.name, func(t *testing.T) { //nolint:paralleltest // the same
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			took := make([]time.Duration, 5)
+			for i := range took {
+				user := rand.Text()
+				s, err := w.wire.open(ctx, f.server, f.good(user, auth.Everything), &millracev1.SubscribeRequest{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(s.close)
+				response, err := admin.Revoke(adminCtx, &millracev1.RevokeRequest{Target: &millracev1.RevokeRequest_User{User: user}})
+				if err != nil || response.GetSessions() != 1 {
+					t.Fatal(response, err)
+				}
+				began := time.Now()
+				if e, err := s.next(ctx); infoOf(err).GetReason() != millracev1.ErrorReason_ERROR_REASON_UNAUTHENTICATED {
+					t.Errorf("%s, %v", e, err)
+				}
+				took[i] = time.Since(began)
+			}
+			slices.Sort(took)
+			if middle := took[len(took)/2]; middle >= time.Second {
+				t.Errorf("took %v", took)
+			}
+			t.Log(took)
+		})
 	}
 }
 

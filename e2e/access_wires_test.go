@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect/v2"
 	"google.golang.org/protobuf/proto"
 
 	"millrace.dev/auth"
@@ -129,10 +130,12 @@ func callWithout(t *testing.T, at *server, w wire, token string, request proto.M
 // credential is a way to say who calls.
 type credential struct {
 	name string
-	// allows is all that it allows, where one action is granted.
-	allows func(granted auth.Action) []auth.Grant
+	// allows is all that it allows, where some grants are asked for.
+	allows func(grants []auth.Grant) []auth.Grant
 	// at is the server, as somebody reaches it who has these grants by it.
 	at func(grants []auth.Grant) *server
+	// isFor reports whether it is for a wire.
+	isFor func(wire) bool
 }
 
 // one grants an action in the channels of a user; the other grant is what a
@@ -143,18 +146,29 @@ func one(granted auth.Action) []auth.Grant {
 
 func mayChannels(granted auth.Action) string { return "may-" + string(granted) }
 
-func all(auth.Action) []auth.Grant { return []auth.Grant{auth.Everything} }
+func asked(grants []auth.Grant) []auth.Grant { return grants }
+
+func everything([]auth.Grant) []auth.Grant { return []auth.Grant{auth.Everything} }
+
+func anyWire(wire) bool { return true }
+
+func hasFrames(w wire) bool {
+	_, isSocket := w.(socketWire)
+	return isSocket
+}
 
 // credentials are all there are, each of ada.
 func (f *fortress) credentials() []credential {
 	authority := newAuthority(f.T)
 	certified := f.secure(authority, authority.certify("ada", time.Hour))
 	return []credential{
-		{"token", one, func(grants []auth.Grant) *server { return f.with("token", f.good("ada", grants...)) }},
-		{"cookie", one, func(grants []auth.Grant) *server { return f.with("cookie", f.good("ada", grants...)) }},
-		{"ticket", one, func(grants []auth.Grant) *server { return f.withTickets(f.good("ada", grants...)) }},
-		{"certificate", func(auth.Action) []auth.Grant { return f.keys.Certificates }, func([]auth.Grant) *server { return certified }},
-		{"API key", all, func([]auth.Grant) *server { return f.with("token", backendKey) }},
+		{"token", asked, func(grants []auth.Grant) *server { return f.with("token", f.good("ada", grants...)) }, anyWire},
+		{"cookie", asked, func(grants []auth.Grant) *server { return f.with("cookie", f.good("ada", grants...)) }, anyWire},
+		{"ticket", asked, func(grants []auth.Grant) *server { return f.withTickets(f.good("ada", grants...)) }, anyWire},
+		{"session", asked, func(grants []auth.Grant) *server { return f.withSession(f.good("ada", grants...)) }, anyWire},
+		{"first frame", asked, func(grants []auth.Grant) *server { return f.withFirstFrame(f.good("ada", grants...)) }, hasFrames},
+		{"certificate", func([]auth.Grant) []auth.Grant { return f.keys.Certificates }, func([]auth.Grant) *server { return certified }, anyWire},
+		{"API key", everything, func([]auth.Grant) *server { return f.with("token", backendKey) }, anyWire},
 	}
 }
 
@@ -165,10 +179,13 @@ func TestA2NoWireIsLaxerThanAnother(t *testing.T) {
 	f := besiege(t)
 	for _, c := range f.credentials() {
 		for _, w := range wires {
+			if !c.isFor(w.wire) {
+				continue
+			}
 			for _, granted := range auth.Actions {
 				t.Run(c.name+"/"+w.name+"/"+string(granted), func(t *testing.T) {
 					t.Parallel()
-					grants := c.allows(granted)
+					grants := c.allows(one(granted))
 					checkDecisions(t, w.wire, c.at(grants), auth.Identity{User: "ada", Grants: grants}, mayChannels(granted))
 				})
 			}
@@ -201,14 +218,95 @@ func checkDecisions(t *testing.T, w wire, at *server, id auth.Identity, kind str
 		checkDecision(t, c.trySubscribe(subscribe(name)), may, false, "subscribe "+name)
 		_, err := c.try(&millracev1.GetPositionsRequest{Channels: []string{name}})
 		checkDecision(t, err, may, isPattern, "position of "+name)
+		if caller, isRPC := w.(rpc); isRPC {
+			err := tryWatch(ctx, caller.client(at), name)
+			checkDecision(t, err, id.May(auth.Watch, name), isPattern, "watch the presence of "+name)
+		}
 	}
-	admin := millracev1connect.NewAdminServiceClient(at.connect())
-	_, err = admin.ListSessions(ctx, &millracev1.ListSessionsRequest{})
-	checkDecision(t, asRefusal(err), id.May(auth.Inspect, ">"), false, "inspect")
-	_, err = admin.Disconnect(ctx, &millracev1.DisconnectRequest{Target: &millracev1.DisconnectRequest_User{User: "nobody"}})
+}
+
+// tryWatch is why a stream of who is present does not begin, if so.
+func tryWatch(ctx context.Context, client *connect.Client, name string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := millracev1connect.NewRealtimeServiceClient(client).WatchPresence(ctx, &millracev1.WatchPresenceRequest{Channels: []string{name}})
+	if err != nil {
+		return asRefusal(err)
+	}
+	defer stream.Close()
+	_, err = stream.Receive()
+	return asRefusal(err)
+}
+
+// What operators may do on each wire that they have, whatever brings their grants:
+// a grant for one channel is for that alone, and one for all channels is for what
+// is about no channel as well.
+func TestO1OperatorsMayWhatTheirGrantsSayOnEveryWire(t *testing.T) {
+	t.Parallel()
+	f := besiege(t)
+	for _, c := range f.credentials() {
+		for _, w := range wires {
+			caller, isRPC := w.wire.(rpc)
+			if !isRPC || !c.isFor(w.wire) {
+				continue
+			}
+			for _, granted := range []auth.Action{auth.Inspect, auth.Disconnect, auth.Revoke, auth.Admin, auth.Subscribe} {
+				for _, pattern := range []string{">", "ops.1"} {
+					t.Run(c.name+"/"+w.name+"/"+string(granted)+" "+pattern, func(t *testing.T) {
+						t.Parallel()
+						grants := c.allows([]auth.Grant{{Pattern: pattern, Actions: []auth.Action{granted}}})
+						checkOperations(t, millracev1connect.NewAdminServiceClient(caller.client(c.at(grants))), auth.Identity{User: "ada", Grants: grants})
+					})
+				}
+			}
+		}
+	}
+}
+
+// checkOperations tries what operators do, in the name of an identity.
+func checkOperations(t *testing.T, admin millracev1connect.AdminServiceClient, id auth.Identity) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	nobody := "of nobody"
+	for _, name := range []string{"ops.1", "ops.2"} {
+		_, err := admin.GetChannel(ctx, &millracev1.GetChannelRequest{Channel: name})
+		checkDecision(t, asRefusal(err), id.May(auth.Inspect, name), false, "inspect "+name)
+		_, err = admin.Unsubscribe(ctx, &millracev1.UnsubscribeRequest{Channel: name, Target: &millracev1.UnsubscribeRequest_User{User: nobody}})
+		checkDecision(t, asRefusal(err), id.May(auth.Disconnect, name), false, "unsubscribe from "+name)
+		checkDecision(t, tryTrace(ctx, admin, name), id.May(auth.Inspect, name), false, "trace "+name)
+	}
+	_, err := admin.ListSessions(ctx, &millracev1.ListSessionsRequest{})
+	checkDecision(t, asRefusal(err), id.May(auth.Inspect, ">"), false, "list sessions")
+	_, err = admin.Disconnect(ctx, &millracev1.DisconnectRequest{Target: &millracev1.DisconnectRequest_User{User: nobody}})
 	checkDecision(t, asRefusal(err), id.May(auth.Disconnect, ">"), false, "disconnect")
-	_, err = admin.Revoke(ctx, &millracev1.RevokeRequest{Target: &millracev1.RevokeRequest_TokenId{TokenId: "of no token"}})
+	_, err = admin.Kick(ctx, &millracev1.KickRequest{User: nobody})
+	checkDecision(t, asRefusal(err), id.May(auth.Disconnect, ">"), false, "kick")
+	_, err = admin.Revoke(ctx, &millracev1.RevokeRequest{Target: &millracev1.RevokeRequest_TokenId{TokenId: nobody}})
 	checkDecision(t, asRefusal(err), id.May(auth.Revoke, ">"), false, "revoke")
+}
+
+// tryTrace is why a trace does not begin, if so. There are only so many at once:
+// it waits for those that others have tried, and that end by themselves.
+func tryTrace(ctx context.Context, admin millracev1connect.AdminServiceClient, name string) error {
+	for {
+		err := beginTrace(ctx, admin, name)
+		if infoOf(err).GetReason() != millracev1.ErrorReason_ERROR_REASON_RATE_LIMITED || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+func beginTrace(ctx context.Context, admin millracev1connect.AdminServiceClient, name string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := admin.TraceChannel(ctx, &millracev1.TraceChannelRequest{Channel: name})
+	if err != nil {
+		return asRefusal(err)
+	}
+	defer stream.Close()
+	_, err = stream.Receive()
+	return asRefusal(err)
 }
 
 // trySubscribe is why the session may not have a subscription, if so.

@@ -131,6 +131,9 @@ type server struct {
 	node *service.Service
 	// Clients of HTTP/1.1, and of HTTP/2 without TLS.
 	h1, h2 *http.Client
+	// firstFrame is the token that WebSockets bring in their first frame, where
+	// that is how somebody reaches it.
+	firstFrame string
 }
 
 // start starts a server that ends with the test. Few tests need it otherwise

@@ -157,15 +157,15 @@ func (c *client) isRefused(request proto.Message, reason millracev1.ErrorReason,
 // spelled is how the client's wire names a field of a request.
 func (c *client) spelled(request proto.Message, field string) string {
 	var spelling map[string]string
-	switch publish, isPublish := request.(*millracev1.PublishRequest); c.wire.(type) {
-	case plainSocket:
-		if !isPublish || canSay(publish) {
-			spelling = map[string]string{
-				"id": "messageId", "type": "messageType", "payload": "data", "expected_position": "expect",
-				"entity.name": "entity", "entity.query_keys_json": "queryKeys", "page_size": "limit", "page_token": "page",
-			}
+	stream, isStream := c.wire.(eventStream)
+	publish, isPublish := request.(*millracev1.PublishRequest)
+	switch _, isPlain := c.wire.(plainSocket); {
+	case isPlain && (!isPublish || canSay(publish)), stream.posted && canPost(request):
+		spelling = map[string]string{
+			"id": "messageId", "type": "messageType", "payload": "data", "expected_position": "expect",
+			"entity.name": "entity", "entity.query_keys_json": "queryKeys", "page_size": "limit", "page_token": "page",
 		}
-	case eventStream:
+	case isStream:
 		if plainHTTP(c.at, request) != nil {
 			spelling = map[string]string{
 				"payload": "body", "payload.json": "body", "expected_position": "expect", "page_size": "limit", "page_token": "page",

@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"millrace.dev/engine"
 	millracev1 "millrace.dev/gen/millrace/v1"
+	"millrace.dev/service"
 )
 
 // plainHTTP is the request for POST /publish, GET /history or GET /presence, nil
@@ -94,20 +96,9 @@ func post(at *server, m *millracev1.PublishRequest) *http.Request {
 
 // roundTrip sends a request and translates the answer to the API's.
 func (s *streamSession) roundTrip(ctx context.Context, r *http.Request, request proto.Message) (proto.Message, error) {
-	if s.token != "" {
-		r.Header.Set("Authorization", "Bearer "+s.token)
-	}
-	response, err := s.at.h1.Do(r.WithContext(ctx))
+	body, err := s.exchange(r.WithContext(ctx))
 	if err != nil {
 		return nil, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode != http.StatusOK {
-		return nil, refusalIn(response.StatusCode, body)
 	}
 	var f frameJSON
 	if err := json.Unmarshal(body, &f); err != nil {
@@ -120,6 +111,63 @@ func (s *streamSession) roundTrip(ctx context.Context, r *http.Request, request 
 		return f.page(), nil
 	}
 	return f.published(), nil
+}
+
+// exchange sends a request, and returns the body of the answer.
+func (s *streamSession) exchange(r *http.Request) ([]byte, error) {
+	if s.token != "" {
+		r.Header.Set("Authorization", "Bearer "+s.token)
+	}
+	response, err := s.at.h1.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = refusalIn(response.StatusCode, body)
+	}
+	return body, err
+}
+
+// canPost reports whether a call can be a command in a POST, and its answer be
+// told from others.
+func canPost(request proto.Message) bool {
+	publish, isPublish := request.(*millracev1.PublishRequest)
+	return canSayAll(request) && (!isPublish || publish.GetEntity() == nil)
+}
+
+// post sends a command in a POST, in the name of the session. What confirms a
+// subscription comes on the stream.
+func (s *streamSession) post(ctx context.Context, c command) (proto.Message, error) {
+	c["id"] = 1
+	body, err := c.encode()
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.at.url+"/ws", strings.NewReader("["+string(body)+"]"))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if s.sessionToken != "" {
+		r.Header.Set(service.HeaderSession, s.sessionToken)
+	}
+	data, err := s.exchange(r)
+	if err != nil {
+		return nil, err
+	}
+	var answers []frameJSON
+	if err := json.Unmarshal(data, &answers); err != nil || len(answers) > 1 {
+		return nil, fmt.Errorf("a command is answered with %.200s: %w", data, err)
+	}
+	switch {
+	case len(answers) == 0:
+		return nil, nil //nolint:nilnil // there is no answer but on the stream
+	case answers[0].Type == "error":
+		return nil, answers[0].refusal()
+	}
+	return answers[0].response(), nil
 }
 
 func positionOf(p *millracev1.Position) engine.Position {

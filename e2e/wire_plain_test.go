@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +28,7 @@ type plainSession struct {
 }
 
 func (plainSocket) open(ctx context.Context, at *server, token string, request *millracev1.SubscribeRequest) (session, error) {
-	conn, err := dial(ctx, at, "/ws", token)
+	conn, err := dialOn(ctx, at, plainSocket{}, url.Values{}, token)
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +40,14 @@ func (plainSocket) open(ctx context.Context, at *server, token string, request *
 	}
 	return s, nil
 }
+
+// first is the frame that brings a token.
+func (plainSocket) first(token string) (websocket.MessageType, []byte, error) {
+	frame, err := command{"type": "auth", "id": "first", "token": token}.encode()
+	return websocket.MessageText, frame, err
+}
+
+func (plainSocket) protocols() []string { return nil }
 
 func (plainSocket) shows(m *millracev1.Message) *millracev1.Message { return showsInBrowsers(m) }
 
@@ -147,30 +156,55 @@ func (s *plainSession) do(ctx context.Context, c command) (proto.Message, error)
 }
 
 func (s *plainSession) call(ctx context.Context, request proto.Message) (proto.Message, error) {
+	if r, ok := request.(*millracev1.PublishRequest); ok && r.GetEntity() != nil && canSay(r) {
+		return s.publishEntity(ctx, r)
+	}
+	if canSayAll(request) {
+		return doing(s.do).call(ctx, request)
+	}
+	return unary(ctx, s.at.connect(), s.token, request)
+}
+
+// doing carries a command to the server and returns its answer.
+type doing func(context.Context, command) (proto.Message, error)
+
+// call runs the method that takes a request, as a command.
+func (do doing) call(ctx context.Context, request proto.Message) (proto.Message, error) {
 	switch r := request.(type) {
 	case *millracev1.PublishRequest:
-		if canSay(r) {
-			return s.publish(ctx, r)
-		}
+		return do(ctx, publishCommand(r))
 	case *millracev1.UpdateSubscriptionRequest:
-		return s.update(ctx, r)
+		return do.update(ctx, r)
 	case *millracev1.HistoryRequest:
 		c := command{"type": "history", "channel": r.GetChannel(), "limit": r.GetPageSize(), "page": r.GetPageToken(),
 			"newest": r.GetOrder() == millracev1.HistoryOrder_HISTORY_ORDER_NEWEST_FIRST}
 		c.place("since", r.GetSince())
-		return s.do(ctx, c)
+		return do(ctx, c)
 	case *millracev1.PresenceRequest:
-		return s.do(ctx, command{"type": "presence", "channel": r.GetChannel(), "limit": r.GetPageSize(), "page": r.GetPageToken()})
+		return do(ctx, command{"type": "presence", "channel": r.GetChannel(), "limit": r.GetPageSize(), "page": r.GetPageToken()})
 	case *millracev1.EnterPresenceRequest:
-		return s.do(ctx, command{"type": "enter", "channel": r.GetChannel()}.payload(r.GetData()))
+		return do(ctx, command{"type": "enter", "channel": r.GetChannel()}.payload(r.GetData()))
 	case *millracev1.UpdatePresenceRequest:
-		return s.do(ctx, command{"type": "update", "channel": r.GetChannel()}.payload(r.GetData()))
+		return do(ctx, command{"type": "update", "channel": r.GetChannel()}.payload(r.GetData()))
 	case *millracev1.LeavePresenceRequest:
-		return s.do(ctx, command{"type": "leave", "channel": r.GetChannel()})
+		return do(ctx, command{"type": "leave", "channel": r.GetChannel()})
 	case *millracev1.GetPositionsRequest:
-		return s.do(ctx, command{"type": "positions", "channels": r.GetChannels()})
+		return do(ctx, command{"type": "positions", "channels": r.GetChannels()})
 	}
-	return unary(ctx, s.at.connect(), s.token, request)
+	return nil, fmt.Errorf("there is no command for %T", request)
+}
+
+// canSayAll reports whether there is a command for a call, with a place for all
+// that is asked.
+func canSayAll(request proto.Message) bool {
+	switch r := request.(type) {
+	case *millracev1.PublishRequest:
+		return canSay(r)
+	case *millracev1.UpdateSubscriptionRequest, *millracev1.HistoryRequest, *millracev1.PresenceRequest, *millracev1.EnterPresenceRequest,
+		*millracev1.UpdatePresenceRequest, *millracev1.LeavePresenceRequest, *millracev1.GetPositionsRequest:
+		return true
+	}
+	return false
 }
 
 // canSay reports whether a frame has a place for what is published.
@@ -181,15 +215,15 @@ func canSay(r *millracev1.PublishRequest) bool {
 }
 
 // update sends a command for each channel.
-func (s *plainSession) update(ctx context.Context, r *millracev1.UpdateSubscriptionRequest) (proto.Message, error) {
+func (do doing) update(ctx context.Context, r *millracev1.UpdateSubscriptionRequest) (proto.Message, error) {
 	response := &millracev1.UpdateSubscriptionResponse{}
 	for _, name := range r.GetRemove() {
-		if _, err := s.do(ctx, command{"type": "unsubscribe", "channel": name}); err != nil {
+		if _, err := do(ctx, command{"type": "unsubscribe", "channel": name}); err != nil {
 			return nil, err
 		}
 	}
 	for _, add := range r.GetAdd() {
-		got, err := s.do(ctx, subscribeCommand(add, r.GetCursor()))
+		got, err := do(ctx, subscribeCommand(add, r.GetCursor()))
 		refused, isRefusal := err.(*refusal) //nolint:errorlint // answers are not wrapped
 		switch {
 		case isRefusal:
@@ -223,9 +257,17 @@ func subscribeCommand(add *millracev1.Subscription, cursor string) command {
 	return c
 }
 
-// publish sends a message. Its answer cannot be told from others where the
-// message is an entity's, whose id stands where a command's would.
-func (s *plainSession) publish(ctx context.Context, r *millracev1.PublishRequest) (proto.Message, error) {
+// publishEntity sends a message of an entity. Its answer cannot be told from
+// others: the entity's id stands where a command's would.
+func (s *plainSession) publishEntity(ctx context.Context, r *millracev1.PublishRequest) (proto.Message, error) {
+	frame, err := publishCommand(r).encode()
+	if err != nil {
+		return nil, err
+	}
+	return &millracev1.PublishResponse{}, s.conn.Write(ctx, websocket.MessageText, frame)
+}
+
+func publishCommand(r *millracev1.PublishRequest) command {
 	c := command{"type": "publish", "channel": r.GetChannel(), "messageId": r.GetId(), "messageType": r.GetType(),
 		"key": r.GetKey(), "headers": r.GetHeaders(), "ephemeral": r.GetEphemeral(), "ttl": r.GetTtl().AsDuration().Milliseconds()}
 	c["excludeSelf"] = r.GetExcludeSelf()
@@ -236,17 +278,13 @@ func (s *plainSession) publish(ctx context.Context, r *millracev1.PublishRequest
 	c.payload(r.GetPayload())
 	e := r.GetEntity()
 	if e == nil {
-		return s.do(ctx, c)
+		return c
 	}
 	c["type"], c["entity"], c["id"], c["timestamp"] = r.GetType(), e.GetName(), e.GetId(), e.GetTimestamp()
 	if e.GetQueryKeysJson() != "" {
 		c["queryKeys"] = json.RawMessage(e.GetQueryKeysJson())
 	}
-	frame, err := c.encode()
-	if err != nil {
-		return nil, err
-	}
-	return &millracev1.PublishResponse{}, s.conn.Write(ctx, websocket.MessageText, frame)
+	return c
 }
 
 func (c command) place(field string, p *millracev1.Position) {

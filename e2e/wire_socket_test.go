@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 
 	"github.com/coder/websocket"
@@ -25,6 +26,38 @@ func dial(ctx context.Context, at *server, path, token string, protocols ...stri
 		header.Set("Authorization", "Bearer "+token)
 	}
 	return dialWith(ctx, at, path, &websocket.DialOptions{HTTPHeader: header, Subprotocols: protocols})
+}
+
+// socketWire is what a connection of a wire begins with.
+type socketWire interface {
+	protocols() []string
+	first(token string) (websocket.MessageType, []byte, error)
+}
+
+// dialOn opens a WebSocket of a wire, and says in its first frame who that is
+// where somebody reaches the server so.
+func dialOn(ctx context.Context, at *server, w socketWire, query url.Values, token string) (*websocket.Conn, error) {
+	if at.firstFrame == "" {
+		return dial(ctx, at, "/ws?"+query.Encode(), token, w.protocols()...)
+	}
+	return dialFirst(ctx, at, w, query, at.firstFrame)
+}
+
+// dialFirst opens a WebSocket and sends the frame that says who that is.
+func dialFirst(ctx context.Context, at *server, w socketWire, query url.Values, token string) (*websocket.Conn, error) {
+	query.Set("auth", "frame")
+	conn, err := dial(ctx, at, "/ws?"+query.Encode(), "", w.protocols()...)
+	if err != nil {
+		return nil, err
+	}
+	kind, frame, err := w.first(token)
+	if err == nil {
+		err = conn.Write(ctx, kind, frame)
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.CloseNow())
+	}
+	return conn, nil
 }
 
 func dialWith(ctx context.Context, at *server, path string, options *websocket.DialOptions) (*websocket.Conn, error) {

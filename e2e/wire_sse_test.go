@@ -19,8 +19,9 @@ import (
 	"millrace.dev/service"
 )
 
-// eventStream is Server-Sent Events, with plain HTTP beside it.
-type eventStream struct{ envelope bool }
+// eventStream is Server-Sent Events, with plain HTTP beside it, or with the
+// commands of the plain WebSocket in POSTs.
+type eventStream struct{ envelope, posted bool }
 
 // streamSession is one response.
 type streamSession struct {
@@ -252,6 +253,9 @@ func quoted(text string) json.RawMessage {
 
 // call goes by plain HTTP where that has a place for all of it.
 func (s *streamSession) call(ctx context.Context, request proto.Message) (proto.Message, error) {
+	if s.wire.posted && canPost(request) {
+		return doing(s.post).call(ctx, request)
+	}
 	if r := plainHTTP(s.at, request); r != nil {
 		return s.roundTrip(ctx, r, request)
 	}

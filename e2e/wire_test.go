@@ -27,6 +27,7 @@ var wires = []struct {
 	{"ws proto", typedSocket{protocol: "millrace.v1.proto"}},
 	{"sse", eventStream{}},
 	{"sse envelope", eventStream{envelope: true}},
+	{"sse and posts", eventStream{envelope: true, posted: true}},
 }
 
 // wire opens sessions. It is a driver for clients of one kind.

@@ -38,6 +38,14 @@ func (w typedSocket) kind() websocket.MessageType {
 	return websocket.MessageBinary
 }
 
+// first is the frame that brings a token.
+func (w typedSocket) first(token string) (websocket.MessageType, []byte, error) {
+	frame, err := w.marshal(commandOf(1, &millracev1.RefreshTokenRequest{Token: token}))
+	return w.kind(), frame, err
+}
+
+func (w typedSocket) protocols() []string { return []string{w.protocol} }
+
 // typedSession is one connection.
 type typedSession struct {
 	*socket
@@ -46,7 +54,7 @@ type typedSession struct {
 }
 
 func (w typedSocket) open(ctx context.Context, at *server, token string, request *millracev1.SubscribeRequest) (session, error) {
-	conn, err := dial(ctx, at, "/ws?session="+url.QueryEscape(request.GetSessionToken()), token, w.protocol)
+	conn, err := dialOn(ctx, at, w, url.Values{"session": {request.GetSessionToken()}}, token)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -72,7 +73,7 @@ func (a *admin) stillMay(ctx context.Context) error {
 	if identity.Expired() {
 		return errExpired()
 	}
-	return a.revoked.Check(identity)
+	return errors.Join(a.revoked.Check(identity), a.kicked.check(identity))
 }
 
 // WatchSamples implements the API.

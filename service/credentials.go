@@ -126,13 +126,31 @@ func (s *Session) lose(key subKey, why *millracev1.ErrorInfo) {
 	}
 }
 
+// lastMoment is how long who is expelled may take for what is just being sent.
+const lastMoment = 500 * time.Millisecond
+
 // expel ends the session for a reason at once: what is pending is not sent any
 // more, and a client that does not read is not waited for. Either this sees that
-// something is being written, or who is about to write sees this.
+// something is being written, or who is about to write sees this. A client that
+// reads has what is being written in a moment, and is then told the reason.
 func (s *Session) expel(reason error) {
 	s.finish(reason)
 	s.expelled.Store(true)
-	if s.writing.Load() != 0 {
+	switch {
+	case s.writing.Load() == 0:
+	case s.isSlow(time.Now()):
+		s.cut()
+	default:
+		time.AfterFunc(lastMoment, s.cutStuck)
+	}
+}
+
+// cutStuck frees a write that does not end. A session that is over writes nothing.
+func (s *Session) cutStuck() {
+	s.mu.Lock()
+	isStuck := !s.over && s.writing.Load() != 0
+	s.mu.Unlock() // who is cut may want it
+	if isStuck {
 		s.cut()
 	}
 }

@@ -183,6 +183,80 @@ func TestA5RevocationEndsLiveSessionsAtOnce(t *testing.T) {
 	})
 }
 
+// Who is just being sent something has a moment to take it, and is told the reason;
+// who does not take it is cut when the moment is over.
+func TestA5WhoReadsIsToldThatHeIsRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t, keeping(10))
+		request := &millracev1.SubscribeRequest{Subscriptions: []*millracev1.Subscription{to("a")}}
+		for name, dial := range map[string]func(string, *millracev1.SubscribeRequest) *client{"a stream": n.dial, "a sink": n.dialSink} {
+			reads, stuck := dial(n.token("amy"), request), dial(n.token("amy"), request)
+			synctest.Wait()
+			reads.stall()
+			stuck.stall()
+			n.publish("a", "x")
+			synctest.Wait()
+			began := time.Now()
+			if _, err := n.admin.Revoke(n.asAdmin(), &millracev1.RevokeRequest{Target: &millracev1.RevokeRequest_User{User: "amy"}}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+			reads.goOn()
+			reads.ends("UNAUTHENTICATED")
+			<-stuck.over
+			if waited := time.Since(began); waited >= time.Second || waited <= 100*time.Millisecond {
+				t.Errorf("%s that does not read ends after %v", name, waited)
+			}
+			time.Sleep(time.Second) // for tokens that are issued later than the revocation
+		}
+	})
+}
+
+// Also a stream that is no session, and has nothing to tell.
+func TestA5RevocationEndsEveryStreamWithinASecond(t *testing.T) {
+	for _, end := range []struct {
+		name string
+		call func(n *node) error
+	}{
+		{"revoked", func(n *node) error {
+			return failure(n.admin.Revoke(n.asAdmin(), &millracev1.RevokeRequest{Target: &millracev1.RevokeRequest_User{User: "amy"}}))
+		}},
+		{"kicked", func(n *node) error { return failure(n.admin.Kick(n.asAdmin(), &millracev1.KickRequest{User: "amy"})) }},
+	} {
+		t.Run(end.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := start(t, keeping(10))
+				amy := as(t.Context(), n.token("amy", may(">", auth.Admin, auth.Watch)))
+				watching, err := n.rpc.WatchPresence(amy, &millracev1.WatchPresenceRequest{Channels: []string{"a"}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				sampling, err := n.admin.WatchSamples(amy, &millracev1.WatchSamplesRequest{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				tracing := n.trace(amy, "a")
+				began := time.Now()
+				if err := end.call(n); err != nil {
+					t.Fatal(err)
+				}
+				for name, receive := range map[string]func() error{
+					"who watches presence": func() error { return failure(watching.Receive()) },
+					"who takes samples":    func() error { return failure(sampling.Receive()) },
+					"who traces":           func() error { return failure(tracing.Receive()) },
+				} {
+					for err = nil; err == nil; {
+						err = receive()
+					}
+					if waited := time.Since(began); waited > time.Second || service.ErrorInfo(err).GetReason() == 0 {
+						t.Errorf("%s ends after %v: %v", name, waited, err)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestA5OneTokenIsRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, keeping(10))

@@ -92,6 +92,7 @@ func TestS2AtMostTheBudgetWaitsForASession(t *testing.T) {
 		c := n.stalled(to("a"), to("b"), to("*"))
 		for i := range 500 {
 			n.flood([]string{"a", "b"}[i%2], 1)
+			synctest.Wait() // the session is told by its writer
 			if waits := n.pending(c); waits > budget+500 {
 				t.Fatalf("%d bytes wait after %d messages, and the budget is %d", waits, i+1, budget)
 			}
@@ -110,6 +111,7 @@ func TestS2TheBudgetIsForAllChannelsTogether(t *testing.T) {
 		for i := range 100 {
 			n.flood(fmt.Sprint("a.", i), 1)
 		}
+		synctest.Wait() // as above
 		if waits := n.pending(c); waits > budget+500 {
 			t.Errorf("%d bytes wait, and the budget is %d", waits, budget)
 		}

@@ -204,15 +204,21 @@ func (a *admin) TraceChannel(ctx context.Context, request *millracev1.TraceChann
 	defer a.tracers.remove(traced)
 	silence := time.NewTicker(a.limits().Heartbeat)
 	defer silence.Stop()
+	allowed := time.NewTicker(time.Second) // also while there is nothing to trace
+	defer allowed.Stop()
 	for response := new(millracev1.TraceChannelResponse); ; {
-		if err := a.sendInTime(ctx, func() error { return stream.Send(response) }); err != nil {
-			return err
+		if response != nil {
+			if err := a.sendInTime(ctx, func() error { return stream.Send(response) }); err != nil {
+				return err
+			}
 		}
+		response = nil
 		select {
 		case step := <-traced.steps:
 			response = traced.gather(step)
 		case <-silence.C:
 			response = new(millracev1.TraceChannelResponse)
+		case <-allowed.C:
 		case <-traced.done:
 			return leaving(time.Second)
 		case <-ctx.Done():

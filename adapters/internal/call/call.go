@@ -41,6 +41,7 @@ func From(r *http.Request, protocol, codec string) Peer {
 func (p Peer) WithToken(token string) Peer {
 	p.Header = p.Header.Clone()
 	p.Header.Del(service.HeaderTicket)
+	p.Header.Del(service.HeaderSession)
 	p.Header.Set(service.HeaderAuthorization, "Bearer "+token)
 	return p
 }
