@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // launched is a server in a process of its own.
@@ -18,13 +20,14 @@ type launched struct {
 	pid        int
 	url, admin string // admin is empty where nothing listens for operators
 	stderr     *transcript
+	command    *exec.Cmd
 }
 
 // launch starts a program that serves, and waits until it does. It ends with the
 // test.
 func launch(t *testing.T, command *exec.Cmd) *launched {
 	t.Helper()
-	p := &launched{stderr: newTranscript()}
+	p := &launched{stderr: newTranscript(), command: command}
 	command.Stderr, command.Env = p.stderr, []string{}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -37,6 +40,15 @@ func launch(t *testing.T, command *exec.Cmd) *launched {
 	p.pid = command.Process.Pid
 	p.url, p.admin = p.says(`listening on (\S+)`), p.says(`operators: (\S+)`)
 	return p
+}
+
+// terminate ends the program as a system does that shuts down, and waits for it.
+func (p *launched) terminate(t *testing.T) {
+	t.Helper()
+	defer time.AfterFunc(patience, func() { _ = p.command.Process.Kill() }).Stop() // it may have ended
+	if err := errors.Join(p.command.Process.Signal(syscall.SIGTERM), p.command.Wait()); err != nil {
+		t.Errorf("ends with %v: %s", err, p.stderr)
+	}
 }
 
 // says is what the program has said in the place of the brackets, if it did.
