@@ -184,7 +184,9 @@ export function createClient(options: ClientOptions): UntypedClient {
   }
 
   function refused(error: RealtimeError): void {
-    if (error.channel) subscriptions.get(error.channel)?.errors.emit(error);
+    const s = subscriptions.get(error.channel ?? '');
+    if (error.retryAfter !== undefined) s?.repeat(error.retryAfter);
+    s?.errors.emit(error);
     errors.emit(error);
   }
 

@@ -76,6 +76,7 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
   let snapshot: Snapshot = { state: 'disconnected', transport: '', attempt: 0, retryAt: 0, error: undefined };
   let current: Attempt | undefined; // has the link that is in use
   let coming: Attempt | undefined; // opens one; it takes the place of the current one, if there is such
+  let taken: Attempt | undefined; // another one has asked for its session, for which alone the server may end it
   let heartbeat: Heartbeat | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let renewal: ReturnType<typeof setTimeout> | undefined;
@@ -113,6 +114,7 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
     try {
       const bearing = await bearer(refresh);
       if (attempt !== coming) return;
+      taken = current;
       reason = 'CONNECTION_LOST'; // there is no such class here, or the address is none
       attempt.link = transport.open(
         { token: bearing, session, subscriptions: events.subscriptions() },
@@ -195,8 +197,9 @@ export function createConnection(options: ConnectionOptions, events: ConnectionE
     for (const link of links) link?.close(leave);
   }
 
-  function ended(attempt: Attempt, error: RealtimeError): void {
+  function ended(attempt: Attempt, why: RealtimeError): void {
     if (attempt !== current && attempt !== coming) return;
+    const error = attempt === taken && !why.retryable ? lost('disconnected') : why; // the next attempt is told whether that is final
     if (!current || !coming) fail(error);
     else if (attempt === current) {
       current = undefined; // the coming one takes its place

@@ -38,8 +38,8 @@ export function createRoster(): Roster {
         else members.set(member.user, member);
       }
       epoch = body.epoch;
-      const listed = changes || body.members || total === 0;
-      snapshot = { members: listed && total > 0 ? [...members.values()] : [], total, version };
+      const listed = changes || body.members;
+      snapshot = { members: listed ? [...members.values()] : [], total, version };
       return true;
     },
   };

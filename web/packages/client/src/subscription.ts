@@ -49,12 +49,14 @@ export interface Subscription {
   present(as: Presence | undefined): void;
   /** Asks the server for what has changed since it was asked. */
   sync(): void;
-  /** Number of the newest subscribe command. */
-  asked(): number | undefined;
+  /** Number of the newest subscribe command, or `null`, which nothing that is unasked has. */
+  asked(): number | null;
   /** What to ask on a new link. */
   resume(): Asked | undefined;
   /** There is a new link, which was asked that. */
   opened(): void;
+  /** Says again, later, what has no answer: some of it was refused for now. */
+  repeat(delay: number): void;
   /** Says goodbye, until the next link. */
   leave(): void;
   /** The link is gone. */
@@ -83,10 +85,12 @@ export function createSubscription(
   const seen = new Map<string, Position>(); // last message of each channel that matches
   let state: SubscriptionState = 'idle';
   let position: Position | undefined;
-  let asked: Asked | undefined; // of the server, last
+  let asked: Asked | undefined; // of the link in use, last
   let coming: Asked | undefined; // what the link that is being opened asks for
-  let presence: Presence | undefined; // as it should be
-  let entered: Presence | undefined; // as the server was told
+  let stale: Asked | undefined; // what of that was undone since
+  let left = false; // on this link: what comes before an answer is of what was there before
+  let presence: Presence | undefined | null; // as it should be; null where it was before
+  let entered: typeof presence; // as the server of this link was told
 
   function wanted(): boolean {
     return messages.size + watchers.size > 0;
@@ -111,13 +115,13 @@ export function createSubscription(
 
   function fail(body: ErrorBody): void {
     const error = new RealtimeError({ ...body, for: name });
-    if (error.reason === 'RATE_LIMITED') {
+    if (error.retryAfter !== undefined) {
       state = 'idle';
-      setTimeout(dirty, error.retryAfter);
+      repeat(error.retryAfter);
       return;
     }
     state = 'failed';
-    if (error.reason === 'GAP' || error.reason === 'INVALID_CURSOR') position = undefined;
+    if (error.reason === 'GAP') position = undefined;
     errors.emit(error);
     report(error);
   }
@@ -126,32 +130,35 @@ export function createSubscription(
   function syncMessages(): void {
     const on = state === 'subscribing' || state === 'subscribed';
     if (!wanted()) {
-      if (on) send({ type: 'unsubscribe', channel: name });
+      if (on) unsubscribe();
       state = 'idle';
+      stale = coming;
       position = undefined;
       seen.clear();
     } else if (!on) subscribe();
     else if (state === 'subscribed' && rewatched()) anew();
   }
 
+  function unsubscribe(): void {
+    left = send({ type: 'unsubscribe', channel: name });
+  }
+
   function anew(): void {
-    if (send({ type: 'unsubscribe', channel: name })) subscribe();
+    unsubscribe();
+    subscribe();
   }
 
   function subscribe(): void {
-    const before = asked;
     asked = command();
     state = 'subscribing'; // before it is sent: an answer may come at once
-    if (send(asked)) return;
-    asked = before;
-    state = 'idle';
+    if (!send(asked)) state = 'idle';
   }
 
   function syncPresence(): void {
     if (presence === entered) return;
-    const done = presence
-      ? send({ type: entered ? 'update' : 'enter', channel: name, data: presence.data })
-      : send({ type: 'leave', channel: name });
+    const done = send(
+      presence ? { type: 'enter', channel: name, data: presence.data } : { type: 'leave', channel: name },
+    );
     if (done) entered = presence;
   }
 
@@ -160,9 +167,17 @@ export function createSubscription(
     syncPresence();
   }
 
+  function repeat(delay: number): void {
+    setTimeout(() => {
+      entered = undefined;
+      if (left && !wanted()) unsubscribe();
+      sync();
+    }, delay);
+  }
+
   /** Whether what comes is what was asked for, and not of a subscription, live and without options, that the link's address has made. */
   function isOwn(): boolean {
-    return state === 'subscribed' || (isPlain && !(coming ?? asked)?.since);
+    return state === 'subscribed' || (isPlain && !left && !(coming ?? asked)?.since);
   }
 
   function confirmed(notice: Extract<Notice, { type: 'subscribed' }>): void {
@@ -195,25 +210,29 @@ export function createSubscription(
     position: () => position,
     wanted,
     present(as) {
-      presence = as;
+      presence = as ?? null;
       dirty();
     },
     sync,
-    asked: () => asked?.id,
+    asked: () => asked?.id ?? null,
     resume() {
       coming = wanted() ? command() : undefined;
       return coming;
     },
     opened() {
-      state = coming ? 'subscribing' : 'idle';
+      const isStale = coming && (coming === stale || (position && !coming.since)); // it has begun otherwise on the link of before
+      state = coming && !isStale ? 'subscribing' : 'idle';
       asked = coming;
       coming = undefined;
-      if (entered && !presence) send({ type: 'leave', channel: name }); // it left while there was no link
+      left = false;
+      if (isStale) unsubscribe();
       entered = undefined;
       sync();
     },
+    repeat,
     leave() {
       if (entered) send({ type: 'leave', channel: name });
+      presence ||= undefined; // the next link has another session
     },
     lost() {
       if (state !== 'failed') state = 'idle';
@@ -236,13 +255,13 @@ export function createSubscription(
       else if (notice.type === 'unsubscribed' && notice.error) fail(notice.error);
       else if (notice.type === 'presence') {
         if (roster.apply(notice)) watchers.emit();
-      } else if (!isOwn()) return;
-      else if (notice.type === 'checkpoint') {
+      } else if (notice.type === 'checkpoint' && isOwn()) {
         move(notice.for, positionOf(notice));
         for (const [channel, further] of Object.entries(notice.seen ?? {})) move(channel, further);
       } else if (notice.type === 'gap') {
         const { for: channel, reason, requested, position: at } = notice;
-        move(channel, at);
+        if (isOwn()) move(channel, at);
+        else if (!asked?.since) return; // else it is of a beginning from which another has been asked for since
         gaps.emit({ channel, reason, requested, position: at });
       }
     },

@@ -234,6 +234,22 @@ describe('a server that drains', () => {
     expect(scene.transport.links).toHaveLength(2);
   });
 
+  it('goes on where the server ends the link whose session another has taken over, though that one failed', async () => {
+    const client = await scene.connected();
+    const told: string[] = [];
+    client.onError(({ reason }) => told.push(reason));
+    const old = scene.transport.link();
+    old.send({ type: 'draining', retryAfter: 0 });
+    await settle();
+    scene.transport.link().drop();
+    old.drop('DISCONNECTED');
+    expect(client.getSnapshot().state).toBe('reconnecting');
+    await vi.advanceTimersByTimeAsync(3000);
+    scene.transport.link().open();
+    expect(client.getSnapshot().state).toBe('connected');
+    expect(told).toEqual([]);
+  });
+
   it('loses nothing to what the new link joins by its address before it resumes', async () => {
     const client = await scene.connected();
     const got: unknown[] = [];

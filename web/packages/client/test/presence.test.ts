@@ -19,29 +19,50 @@ describe('presence', () => {
     expect(scene.transport.link().of('leave')).toHaveLength(1);
   });
 
-  it('is left on the next link, if it was undone while there was none', async () => {
+  it('is left on every link that takes the session over, since no answer says that it was heard', async () => {
     const client = await scene.connected();
     const leave = client.channel('room').presence.enter('me');
     await settle();
     scene.transport.link().drop();
     leave();
-    await vi.advanceTimersByTimeAsync(3000);
-    scene.transport.link().open();
-    expect(scene.transport.link().sent.map((c) => c.type)).toEqual(['leave']);
-    scene.transport.link().drop();
-    await vi.advanceTimersByTimeAsync(4500);
+    for (const delay of [3000, 4500]) {
+      await vi.advanceTimersByTimeAsync(delay);
+      scene.transport.link().open();
+      expect(scene.transport.link().sent.map((c) => c.type)).toEqual(['leave']);
+      scene.transport.link().drop();
+    }
+    client.disconnect();
+    client.connect();
+    await settle();
     scene.transport.link().open();
     expect(scene.transport.link().sent).toEqual([]);
   });
 
-  it('updates without leaving', async () => {
+  it('is entered again where that was refused for now, and so is left', async () => {
+    const client = await scene.connected();
+    const { presence } = client.channel('room');
+    const link = scene.transport.link();
+    const busy = { type: 'error', for: 'room', reason: 'RATE_LIMITED', retryAfter: 300 } as const;
+    presence.enter('me');
+    await settle();
+    link.send(busy);
+    await vi.advanceTimersByTimeAsync(300);
+    expect(link.sent.map((c) => c.type)).toEqual(['enter', 'enter']);
+    presence.leave();
+    await settle();
+    link.send(busy);
+    await vi.advanceTimersByTimeAsync(300);
+    expect(link.of('leave').filter((c) => c.type === 'leave')).toHaveLength(2);
+  });
+
+  it('is entered with other data without being left', async () => {
     const client = await scene.connected();
     const { presence } = client.channel('room');
     presence.enter(1);
     await settle();
     presence.update(2);
     await settle();
-    expect(scene.transport.link().sent.map((c) => c.type)).toEqual(['enter', 'update']);
+    expect(scene.transport.link().sent.map((c) => c.type)).toEqual(['enter', 'enter']);
   });
 
   it('applies changes by version', async () => {

@@ -408,6 +408,128 @@ describe('subscribing', () => {
     expect(got).toEqual([1]);
   });
 
+  it('resumes on the next link from where the one before confirmed it while that was being opened', async () => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    const old = scene.transport.link();
+    client.subscribe('chat', (data) => void got.push(data));
+    await settle();
+    old.send({ type: 'draining', retryAfter: 0 });
+    await settle();
+    confirm(old, 'chat', 0);
+    old.drop();
+    const link = scene.transport.link();
+    link.open();
+    await settle();
+    expect(link.of('subscribe').map(({ since }) => since)).toEqual([undefined, { offset: 0, epoch: 'e' }]);
+    confirm(link, 'chat', 0, true);
+    link.send(message('chat', 1));
+    expect(got).toEqual([1]);
+  });
+
+  it('begins anew where it was undone and wanted again while the next link was being opened', async () => {
+    const client = await scene.connected();
+    const old = scene.transport.link();
+    const undo = client.subscribe('chat', () => {});
+    await settle();
+    confirm(old, 'chat', 4);
+    old.send({ type: 'draining', retryAfter: 0 });
+    await settle();
+    undo();
+    await settle();
+    const got: unknown[] = [];
+    client.subscribe('chat', (data) => void got.push(data));
+    await settle();
+    const link = scene.transport.link();
+    link.open();
+    await settle();
+    link.send(message('chat', 5)); // what the link was asked to resume
+    confirm(link, 'chat', 6);
+    link.send(message('chat', 7));
+    expect(link.of('unsubscribe')).toHaveLength(1);
+    expect(got).toEqual([7]);
+  });
+
+  it('tells of the gap of a beginning from which it begins again at once', async () => {
+    const client = await scene.connected();
+    const channel = client.channel('chat');
+    const gaps: string[] = [];
+    channel.onGap(({ reason }) => gaps.push(reason));
+    const unwatch = channel.presence.onChange(() => {});
+    channel.subscribe(() => {});
+    await settle();
+    confirm(scene.transport.link(), 'chat', 2);
+    scene.transport.link().drop();
+    await vi.advanceTimersByTimeAsync(3000);
+    const link = scene.transport.link();
+    unwatch();
+    link.open();
+    confirm(link, 'chat', 3);
+    await settle();
+    expect(link.of('subscribe').at(-1)).toMatchObject({ since: { offset: 3 } });
+    link.send({ type: 'gap', for: 'chat', reason: 'TRUNCATED', position: { offset: 3, epoch: 'e' } });
+    confirm(link, 'chat', 3, true);
+    expect(gaps).toEqual(['TRUNCATED']);
+  });
+
+  it('takes nothing that an earlier subscription still brings', async () => {
+    const client = await scene.connected();
+    const link = scene.transport.link();
+    const undo = client.subscribe('chat', () => {});
+    await settle();
+    confirm(link, 'chat', 0);
+    undo();
+    await settle();
+    const got: unknown[] = [];
+    client.subscribe('chat', (data) => void got.push(data));
+    await settle();
+    link.send(message('chat', 1)); // sent before the server heard of the end; 2 is placed between end and beginning
+    confirm(link, 'chat', 2);
+    link.send(message('chat', 3));
+    expect(got).toEqual([3]);
+  });
+
+  it('hears what the server tells unasked, whatever handles of other channels there are', async () => {
+    const client = await scene.connected();
+    client.channel('other'); // to publish to
+    const gaps: string[] = [];
+    client.subscribe('chat', () => {});
+    client.channel('chat').onGap(({ reason }) => gaps.push(reason));
+    await settle();
+    const link = scene.transport.link();
+    confirm(link, 'chat', 0);
+    link.send({ type: 'gap', for: 'chat', reason: 'TRUNCATED', position: { offset: 3, epoch: 'e' } });
+    link.send({ type: 'checkpoint', for: 'chat', offset: 5, epoch: 'e' });
+    expect(gaps).toEqual(['TRUNCATED']);
+    expect(client.channel('chat').getPosition()).toEqual({ offset: 5, epoch: 'e' });
+  });
+
+  it.each(['RATE_LIMITED', 'UNAVAILABLE'])('is asked for again when the server says, after %s', async (reason) => {
+    const client = await scene.connected();
+    const channel = client.channel('chat');
+    channel.subscribe(() => {});
+    await settle();
+    const link = scene.transport.link();
+    link.send({ type: 'error', id: link.of('subscribe')[0]?.id, for: 'chat', reason, retryAfter: 1000 });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(link.of('subscribe')).toHaveLength(2);
+    confirm(link, 'chat', 0);
+    expect(channel.getState()).toBe('subscribed');
+  });
+
+  it('is ended again where that was refused for now', async () => {
+    const client = await scene.connected();
+    const undo = client.subscribe('chat', () => {});
+    await settle();
+    const link = scene.transport.link();
+    confirm(link, 'chat', 0);
+    undo();
+    await settle();
+    link.send({ type: 'error', for: 'chat', reason: 'RATE_LIMITED', retryAfter: 300 });
+    await vi.advanceTimersByTimeAsync(300);
+    expect(link.of('unsubscribe')).toHaveLength(2);
+  });
+
   it('takes no answer to an earlier command for that to its newest', async () => {
     const client = await scene.connected();
     const channel = client.channel('chat', { recent: 5 });

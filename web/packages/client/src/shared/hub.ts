@@ -289,7 +289,7 @@ export function createHub(transport: Transport): Hub {
     else if (c.type === 'enter' || c.type === 'update') {
       const who = present.get(c.channel) ?? new Map<Tab, unknown>();
       present.set(c.channel, who);
-      send({ ...c, type: who.size > 0 ? 'update' : 'enter' }, { tab, id: c.id });
+      send({ ...c, type: 'enter' }, { tab, id: c.id });
       who.set(tab, c.data);
     } else if (c.type === 'leave') leave(tab, c.channel);
     else if (c.type === 'publish') publish(tab, c);
@@ -313,7 +313,7 @@ export function createHub(transport: Transport): Hub {
     const who = present.get(channel);
     if (!who?.delete(tab)) return;
     const [other] = [...who.values()].slice(-1);
-    if (who.size > 0) send({ type: 'update', channel, data: other });
+    if (who.size > 0) send({ type: 'enter', channel, data: other });
     else send({ type: 'leave', channel });
   }
 
