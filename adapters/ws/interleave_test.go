@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"millrace.dev/adapters/carrier/carriertest"
 	"millrace.dev/adapters/ring"
 	"millrace.dev/adapters/ws"
 	"millrace.dev/engine"
@@ -27,26 +27,20 @@ import (
 // library.
 func TestFramesOfTheServiceAndOfTheLibraryNeverMix(t *testing.T) {
 	t.Parallel()
-	direct := func(l net.Listener) net.Listener { return l }
-	t.Run("TCP", func(t *testing.T) { t.Parallel(); interleave(t, direct, nil) })
-	t.Run("TCP with a ring", func(t *testing.T) { t.Parallel(); interleave(t, direct, ring.Outbox) })
-	t.Run("as TLS", func(t *testing.T) {
-		t.Parallel()
-		interleave(t, func(l net.Listener) net.Listener { return opaque{l} }, ring.Outbox)
-	})
+	t.Run("TCP", func(t *testing.T) { t.Parallel(); interleave(t, (*httptest.Server).Start, nil) })
+	t.Run("TCP with a ring", func(t *testing.T) { t.Parallel(); interleave(t, (*httptest.Server).Start, ring.Outbox) })
+	t.Run("TLS", func(t *testing.T) { t.Parallel(); interleave(t, startCarried, nil) })
+	t.Run("TLS with a ring", func(t *testing.T) { t.Parallel(); interleave(t, startCarried, ring.Outbox) })
+	t.Run("TLS of another server", func(t *testing.T) { t.Parallel(); interleave(t, (*httptest.Server).StartTLS, ring.Outbox) })
 }
 
-// opaque is a listener whose connections do not say that they are TCP, like those
-// of TLS.
-type opaque struct{ net.Listener }
-
-// Accept implements [net.Listener].
-func (l opaque) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	return struct{ net.Conn }{conn}, err
+// startCarried starts a server with TLS as the command does.
+func startCarried(s *httptest.Server) {
+	s.Listener = carriertest.Listener{Listener: s.Listener}
+	s.StartTLS()
 }
 
-func interleave(t *testing.T, wrap func(net.Listener) net.Listener, outbox func() service.Outbox) {
+func interleave(t *testing.T, start func(*httptest.Server), outbox func() service.Outbox) {
 	t.Helper()
 	node, err := service.New(t.Context(), memory.Open(memory.Options{}), service.Config{
 		// Enough for whoever falls behind to catch up.
@@ -62,8 +56,7 @@ func interleave(t *testing.T, wrap func(net.Listener) net.Listener, outbox func(
 		}
 	})
 	server := httptest.NewUnstartedServer(ws.New(node, ws.Options{}))
-	server.Listener = wrap(server.Listener)
-	server.Start()
+	start(server)
 	t.Cleanup(server.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -72,7 +65,7 @@ func interleave(t *testing.T, wrap func(net.Listener) net.Listener, outbox func(
 	var all sync.WaitGroup
 	for i := range clients {
 		all.Go(func() {
-			if err := talk(ctx, "ws"+strings.TrimPrefix(server.URL, "http"), i, messages, ready); err != nil {
+			if err := talk(ctx, server, i, messages, ready); err != nil {
 				t.Errorf("client %d: %v", i, err)
 			}
 		})
@@ -80,7 +73,10 @@ func interleave(t *testing.T, wrap func(net.Listener) net.Listener, outbox func(
 	for range clients {
 		<-ready
 	}
-	publisher := dial(ctx, t, "ws"+strings.TrimPrefix(server.URL, "http"))
+	publisher, err := connect(ctx, server, "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for n := range messages {
 		frame := fmt.Appendf(nil, `{"channel":"all","data":{"n":%d,"filling":%q}}`, n, strings.Repeat("x", n*53%9000))
 		if err := publisher.Write(ctx, websocket.MessageText, frame); err != nil {
@@ -93,19 +89,16 @@ func interleave(t *testing.T, wrap func(net.Listener) net.Listener, outbox func(
 	}
 }
 
-func dial(ctx context.Context, t *testing.T, url string) *websocket.Conn {
-	t.Helper()
-	conn, _, err := websocket.Dial(ctx, url, nil) //nolint:bodyclose // the library closes it
-	if err != nil {
-		t.Fatal(err)
-	}
-	return conn
+func connect(ctx context.Context, server *httptest.Server, query string) (*websocket.Conn, error) {
+	options := &websocket.DialOptions{HTTPClient: server.Client()}
+	conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(server.URL, "http")+query, options) //nolint:bodyclose // the library closes it
+	return conn, err
 }
 
 // talk receives all messages in order while it pings, and publishes to a channel
 // of its own, and asks for answers.
-func talk(ctx context.Context, url string, id, messages int, ready chan<- struct{}) error {
-	conn, _, err := websocket.Dial(ctx, url+"?channel=all", nil) //nolint:bodyclose // the library closes it
+func talk(ctx context.Context, server *httptest.Server, id, messages int, ready chan<- struct{}) error {
+	conn, err := connect(ctx, server, "?channel=all")
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
+	"millrace.dev/adapters/carrier"
 	"millrace.dev/service"
 )
 
@@ -25,7 +26,7 @@ type turnstile struct {
 	limit   atomic.Int64
 	proxies proxies
 	log     *slog.Logger
-	silent  bool // it has TLS, in which nothing can be said before a handshake
+	secure  bool // it has TLS, in which nothing can be said before a handshake
 
 	refused  atomic.Int64
 	logged   rate.Sometimes
@@ -45,9 +46,9 @@ const (
 	rememberedFrom = 100_000 // addresses
 )
 
-func newTurnstile(listener net.Listener, limit int, trusted proxies, log *slog.Logger, silent bool) *turnstile {
+func newTurnstile(listener net.Listener, limit int, trusted proxies, log *slog.Logger, secure bool) *turnstile {
 	t := &turnstile{
-		Listener: listener, proxies: trusted, log: log, silent: silent,
+		Listener: listener, proxies: trusted, log: log, secure: secure,
 		logged: rate.Sometimes{First: 1, Interval: time.Second}, from: map[netip.Addr]int{},
 	}
 	t.limit.Store(int64(limit))
@@ -67,6 +68,9 @@ func (t *turnstile) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		limitUnsent(conn)
+		if t.secure {
+			conn = carrier.New(conn)
+		}
 		addr, counts := t.counts(conn.RemoteAddr())
 		switch {
 		case !counts:
@@ -160,7 +164,7 @@ func (t *turnstile) turnAway(conn net.Conn, addr netip.Addr) {
 	t.logged.Do(func() {
 		t.log.Warn("connections are refused", "setting", limitConnections, "limit", limit, "address", addr.String(), "refused", t.refused.Load())
 	})
-	if t.silent || !t.visitors.see(conn, tooManyConnections(limit)) {
+	if t.secure || !t.visitors.see(conn, tooManyConnections(limit)) {
 		conn.Close() //nolint:errcheck // nobody was let in
 	}
 }

@@ -7,12 +7,17 @@
 //   - A goroutine exists only while the client does not take what was sent.
 //   - The connection is closed only when nothing is sent any more: a send never
 //     meets the descriptor of another connection.
+//   - With TLS on a [carrier.Conn] all of this is true as well: what is sent is sealed
+//     first, and its records go the same way.
 package outlet
 
 import (
 	"errors"
 	"net"
 	"sync"
+
+	"millrace.dev/adapters/carrier"
+	"millrace.dev/adapters/ring"
 )
 
 // maxRest bounds what Write may add while the client takes nothing: answers to
@@ -25,9 +30,10 @@ var ErrFull = errors.New("the client does not read")
 // Outlet is a connection whose writes do not block. It is a [net.Conn] for
 // libraries that want one: reads, deadlines and addresses are the connection's.
 type Outlet struct {
-	net.Conn        // set once
-	fd       int    // noDescriptor where the system knows no direct way: then a goroutine writes
-	drained  func() // called without the lock when rest is empty again
+	net.Conn         // set once
+	fd       int     // noDescriptor where the system knows no direct way: then a goroutine writes
+	drained  func()  // called without the lock when rest is empty again
+	sealer   *sealer // nil without TLS, and where TLS has no carrier
 
 	mu       sync.Mutex
 	queued   []byte // what a ring sends next, before all else
@@ -46,7 +52,8 @@ const noDescriptor = -1
 // must not call the outlet.
 func New(conn net.Conn, drained func()) *Outlet {
 	o := &Outlet{Conn: conn, drained: drained, fd: noDescriptor}
-	if direct, ok := unwrap(conn).(*net.TCPConn); ok && canSend {
+	o.secure()
+	if direct, ok := carrier.Unwrap(o.below()).(*net.TCPConn); ok && canSend {
 		if raw, err := direct.SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) { o.fd = int(fd) }) // else it is closed already
 		}
@@ -54,28 +61,57 @@ func New(conn net.Conn, drained func()) *Outlet {
 	return o
 }
 
-// unwrap is the connection that others have wrapped. The outlet closes the outer
-// one.
-func unwrap(conn net.Conn) net.Conn {
-	if wrapped, ok := conn.(interface{ Unwrapped() net.Conn }); ok {
-		return wrapped.Unwrapped()
+// below is the connection that what is sent is written to, where it is not sent
+// directly.
+func (o *Outlet) below() net.Conn {
+	if o.sealer != nil {
+		return o.sealer.carrier.Conn
 	}
-	return conn
+	return o.Conn
 }
 
 // Send sends b, or as much as the client takes now, and keeps a copy of what is
 // left to send it when the client takes more.
-func (o *Outlet) Send(b []byte) (taken bool, err error) {
+func (o *Outlet) Send(b []byte) (taken bool, err error) { return o.SendWith(nil, b) }
+
+// SendWith is [Outlet.Send] by means of a ring, which may be nil. Where the ring
+// sends, it has not been sent when SendWith returns: taken is false, b must stay as
+// it is until the ring was flushed, and then drained is called as soon as the client
+// has taken it.
+func (o *Outlet) SendWith(r *ring.Ring, b []byte) (taken bool, err error) {
+	if o.sealer != nil {
+		return o.seal(r, b)
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if err := o.over(); err != nil {
+		return true, err
+	}
+	return o.pass(r, b)
+}
+
+// over is why nothing is accepted any more. Called under mu.
+func (o *Outlet) over() error {
+	if o.err == nil && o.shut {
+		return net.ErrClosed
+	}
+	return o.err
+}
+
+// pass has the ring send, or sends. Called under mu.
+func (o *Outlet) pass(r *ring.Ring, b []byte) (taken bool, err error) {
 	o.sendQueued()
+	if r != nil && o.fd != noDescriptor && len(o.rest) == 0 && r.Add(o) {
+		o.queued = b
+		return false, nil
+	}
 	return o.send(b)
 }
 
-// send is Send, called under mu.
+// send sends what the client takes now, and keeps the rest. Called under mu.
 func (o *Outlet) send(b []byte) (taken bool, err error) {
-	if o.err != nil || o.shut {
-		return true, o.closed()
+	if o.err != nil {
+		return true, o.err
 	}
 	if len(o.rest) == 0 {
 		n, err := o.try(b)
@@ -132,6 +168,9 @@ func (o *Outlet) drainRest() {
 		if len(b) == 0 || o.err != nil {
 			o.rest, o.draining = nil, false
 			last := o.closing
+			if last {
+				o.fail(net.ErrClosed)
+			}
 			o.mu.Unlock()
 			if last {
 				o.Conn.Close() //nolint:errcheck // there is nobody to tell
@@ -140,13 +179,20 @@ func (o *Outlet) drainRest() {
 			return
 		}
 		o.mu.Unlock()
-		n, err := o.Conn.Write(b)
+		n, err := o.below().Write(b)
 		o.mu.Lock()
 		o.rest = o.rest[n:]
 		if err != nil {
-			o.err = err
+			o.fail(err)
 		}
 		o.mu.Unlock()
+	}
+}
+
+// fail has nothing sent from here on. Called under mu.
+func (o *Outlet) fail(err error) {
+	if o.err == nil {
+		o.err = err
 	}
 }
 
@@ -160,10 +206,16 @@ func (o *Outlet) Shut(b []byte) {
 
 // Finish closes the connection once everything was taken.
 func (o *Outlet) Finish() {
+	if o.sealer != nil {
+		_ = o.sealer.conn.CloseWrite() // the client need not believe that it was cut
+	}
 	o.mu.Lock()
 	o.sendQueued()
 	o.shut, o.closing = true, true
 	draining := o.draining
+	if !draining {
+		o.fail(net.ErrClosed)
+	}
 	o.mu.Unlock()
 	if !draining {
 		o.Conn.Close() //nolint:errcheck // there is nobody to tell
@@ -173,19 +225,11 @@ func (o *Outlet) Finish() {
 // Close implements [net.Conn]. It ends a write that waits.
 func (o *Outlet) Close() error {
 	o.mu.Lock()
-	o.shut, o.queued = true, nil
-	if o.err == nil {
-		o.err = net.ErrClosed
-	}
+	o.shut = true
+	o.sent()
+	o.fail(net.ErrClosed)
 	o.mu.Unlock()
 	err := o.Conn.Close()
 	o.drain.Wait()
 	return err
-}
-
-func (o *Outlet) closed() error {
-	if o.err != nil {
-		return o.err
-	}
-	return net.ErrClosed
 }

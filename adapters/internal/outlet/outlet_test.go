@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace.dev/adapters/carrier/carriertest"
 	"millrace.dev/adapters/internal/outlet"
 )
 
@@ -36,22 +37,37 @@ func pair(t *testing.T) (server, client net.Conn) {
 	return server, client
 }
 
-// opaque hides that a connection is TCP: the outlet then has no direct way, as
-// with TLS.
+// opaque hides that a connection is TCP: the outlet then has no direct way.
 type opaque struct{ net.Conn }
 
-func eachBackend(t *testing.T, run func(t *testing.T, wrap func(net.Conn) net.Conn)) {
+func opaquePair(t *testing.T) (server, client net.Conn) {
 	t.Helper()
-	t.Run("direct", func(t *testing.T) { t.Parallel(); run(t, func(c net.Conn) net.Conn { return c }) })
-	t.Run("portable", func(t *testing.T) { t.Parallel(); run(t, func(c net.Conn) net.Conn { return opaque{c} }) })
+	server, client = pair(t)
+	return opaque{server}, client
+}
+
+// securePair is both ends of a connection with TLS.
+func securePair(t *testing.T) (server, client net.Conn) {
+	t.Helper()
+	server, client = pair(t)
+	return carriertest.Pair(t, server, client)
+}
+
+type makePair func(t *testing.T) (server, client net.Conn)
+
+func eachBackend(t *testing.T, run func(*testing.T, makePair)) {
+	t.Helper()
+	for name, pair := range map[string]makePair{"direct": pair, "portable": opaquePair, "TLS": securePair} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); run(t, pair) })
+	}
 }
 
 func TestBytesArriveInOrderWhoeverSendsAndHoweverSlowlyTheClientReads(t *testing.T) {
 	t.Parallel()
-	eachBackend(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+	eachBackend(t, func(t *testing.T, pair makePair) {
 		t.Helper()
 		server, client := pair(t)
-		out := outlet.New(wrap(server), func() {})
+		out := outlet.New(server, func() {})
 		const senders, each = 8, 400
 		var all sync.WaitGroup
 		for sender := range senders {
@@ -104,11 +120,11 @@ func readRecord(t *testing.T, from io.Reader) (sender, i int) {
 
 func TestSendNeverWaitsAndSaysWhenTheClientHasTakenAll(t *testing.T) {
 	t.Parallel()
-	eachBackend(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+	eachBackend(t, func(t *testing.T, pair makePair) {
 		t.Helper()
 		server, client := pair(t)
 		drained := make(chan struct{}, 64)
-		out := outlet.New(wrap(server), func() { drained <- struct{}{} })
+		out := outlet.New(server, func() { drained <- struct{}{} })
 		const total = 32 << 20 // more than any kernel buffer
 		taken, err := out.Send(make([]byte, total))
 		if taken || err != nil {
@@ -129,11 +145,11 @@ func TestSendNeverWaitsAndSaysWhenTheClientHasTakenAll(t *testing.T) {
 
 func TestCloseFreesAWriteThatWaits(t *testing.T) {
 	t.Parallel()
-	eachBackend(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+	eachBackend(t, func(t *testing.T, pair makePair) {
 		t.Helper()
 		server, _ := pair(t)
 		drained := make(chan struct{}, 1)
-		out := outlet.New(wrap(server), func() { drained <- struct{}{} })
+		out := outlet.New(server, func() { drained <- struct{}{} })
 		if taken, _ := out.Send(make([]byte, 32<<20)); taken {
 			t.Fatal("the kernel took everything")
 		}
@@ -149,10 +165,10 @@ func TestCloseFreesAWriteThatWaits(t *testing.T) {
 
 func TestFinishClosesOnlyWhenEverythingWasTaken(t *testing.T) {
 	t.Parallel()
-	eachBackend(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+	eachBackend(t, func(t *testing.T, pair makePair) {
 		t.Helper()
 		server, client := pair(t)
-		out := outlet.New(wrap(server), func() {})
+		out := outlet.New(server, func() {})
 		const total = 8 << 20
 		_, _ = out.Send(make([]byte, total))
 		out.Shut([]byte("end"))

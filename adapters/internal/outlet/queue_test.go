@@ -12,6 +12,14 @@ import (
 	"millrace.dev/adapters/ring"
 )
 
+// eachQueue runs a test of what a ring sends.
+func eachQueue(t *testing.T, run func(*testing.T, *ring.Ring, makePair)) {
+	t.Helper()
+	for name, pair := range map[string]makePair{"direct": pair, "TLS": securePair} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); run(t, newRing(t), pair) })
+	}
+}
+
 func newRing(t *testing.T) *ring.Ring {
 	t.Helper()
 	r, err := ring.New()
@@ -28,42 +36,44 @@ func newRing(t *testing.T) *ring.Ring {
 
 func TestARingAndOthersSendInOrderHoweverSlowlyTheClientReads(t *testing.T) {
 	t.Parallel()
-	r := newRing(t)
-	server, client := pair(t)
-	drained := make(chan struct{}, 10_000)
-	out := outlet.New(server, func() { drained <- struct{}{} })
-	const senders, each = 4, 400 // the first is the writer, with the ring
-	var all sync.WaitGroup
-	all.Go(func() {
-		for i := range each {
-			taken, err := out.SendWith(r, record(0, i))
-			if err != nil {
-				t.Error(err)
-			}
-			r.Flush()
-			if !taken {
-				<-drained
-			}
-		}
-	})
-	for sender := 1; sender < senders; sender++ {
+	eachQueue(t, func(t *testing.T, r *ring.Ring, pair makePair) {
+		t.Helper()
+		server, client := pair(t)
+		drained := make(chan struct{}, 10_000)
+		out := outlet.New(server, func() { drained <- struct{}{} })
+		const senders, each = 4, 400 // the first is the writer, with the ring
+		var all sync.WaitGroup
 		all.Go(func() {
 			for i := range each {
-				if _, err := out.Send(record(sender, i)); err != nil {
+				taken, err := out.SendWith(r, record(0, i))
+				if err != nil {
 					t.Error(err)
+				}
+				r.Flush()
+				if !taken {
+					<-drained
 				}
 			}
 		})
-	}
-	next := make([]int, senders)
-	for range senders * each {
-		sender, i := readRecord(t, client)
-		if i != next[sender] {
-			t.Fatalf("sender %d: record %d came, want %d", sender, i, next[sender])
+		for sender := 1; sender < senders; sender++ {
+			all.Go(func() {
+				for i := range each {
+					if _, err := out.Send(record(sender, i)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
 		}
-		next[sender]++
-	}
-	all.Wait()
+		next := make([]int, senders)
+		for range senders * each {
+			sender, i := readRecord(t, client)
+			if i != next[sender] {
+				t.Fatalf("sender %d: record %d came, want %d", sender, i, next[sender])
+			}
+			next[sender]++
+		}
+		all.Wait()
+	})
 }
 
 // What happens between queueing and flushing.
@@ -91,43 +101,47 @@ func TestWhatIsQueuedGoesBeforeAllThatComesBehindIt(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			r := newRing(t)
-			server, client := pair(t)
-			drained := make(chan struct{}, 4)
-			out := outlet.New(server, func() { drained <- struct{}{} })
-			if taken, err := out.SendWith(r, []byte("queued")); taken || err != nil {
-				t.Fatalf("SendWith = %v, %v before the flush", taken, err)
-			}
-			test.then(t, out)
-			r.Flush()
-			<-drained
-			out.Finish()
-			got, err := io.ReadAll(client)
-			if err != nil || string(got) != test.want {
-				t.Errorf("the client reads %q, %v; want %q", got, err, test.want)
-			}
+			eachQueue(t, func(t *testing.T, r *ring.Ring, pair makePair) {
+				t.Helper()
+				server, client := pair(t)
+				drained := make(chan struct{}, 4)
+				out := outlet.New(server, func() { drained <- struct{}{} })
+				if taken, err := out.SendWith(r, []byte("queued")); taken || err != nil {
+					t.Fatalf("SendWith = %v, %v before the flush", taken, err)
+				}
+				test.then(t, out)
+				r.Flush()
+				<-drained
+				out.Finish()
+				got, err := io.ReadAll(client)
+				if err != nil || string(got) != test.want {
+					t.Errorf("the client reads %q, %v; want %q", got, err, test.want)
+				}
+			})
 		})
 	}
 }
 
 func TestARingLeavesWhatAClientDoesNotTake(t *testing.T) {
 	t.Parallel()
-	r := newRing(t)
-	server, client := pair(t)
-	drained := make(chan struct{}, 1)
-	out := outlet.New(server, func() { drained <- struct{}{} })
-	block := bytes.Repeat([]byte("0123456789abcdef"), 2<<20) // more than any kernel buffer
-	if taken, err := out.SendWith(r, block); taken || err != nil {
-		t.Fatalf("SendWith = %v, %v", taken, err)
-	}
-	r.Flush()
-	want := bytes.Clone(block)
-	clear(block) // it is the writer's again
-	got := make([]byte, len(want))
-	if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, want) {
-		t.Fatalf("the client has something else: %v", err)
-	}
-	<-drained
+	eachQueue(t, func(t *testing.T, r *ring.Ring, pair makePair) {
+		t.Helper()
+		server, client := pair(t)
+		drained := make(chan struct{}, 1)
+		out := outlet.New(server, func() { drained <- struct{}{} })
+		block := bytes.Repeat([]byte("0123456789abcdef"), 2<<20) // more than any kernel buffer
+		if taken, err := out.SendWith(r, block); taken || err != nil {
+			t.Fatalf("SendWith = %v, %v", taken, err)
+		}
+		r.Flush()
+		want := bytes.Clone(block)
+		clear(block) // it is the writer's again
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(client, got); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("the client has something else: %v", err)
+		}
+		<-drained
+	})
 }
 
 func TestARingTellsOfAConnectionThatIsGone(t *testing.T) {

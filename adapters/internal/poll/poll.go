@@ -3,8 +3,8 @@
 // What it guarantees:
 //
 //   - A silent connection has no goroutine and no buffer, where the system can
-//     wait for many connections at once. Elsewhere, and for connections that are
-//     not TCP itself, a goroutine waits for each.
+//     wait for many connections at once: one of TCP, or of TLS on a [carrier.Conn].
+//     For others, a goroutine waits for each.
 //   - The turns of one connection come one after the other, and each sees what
 //     those before it did.
 //   - A read ends with [ErrSilent] only where the reader has said that it may
@@ -13,17 +13,25 @@ package poll
 
 import (
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"millrace.dev/adapters/carrier"
 )
 
 // ErrSilent is returned by a read at a place where the reader may pause, when
 // there is nothing to read.
-var ErrSilent = errors.New("nothing to read")
+var ErrSilent error = silence{}
+
+// silence is an error behind which TLS goes on reading.
+type silence struct{}
+
+func (silence) Error() string   { return "nothing to read" }
+func (silence) Timeout() bool   { return true }
+func (silence) Temporary() bool { return true }
 
 // restTimeout is how long the rest of what has begun to come may take to go on.
 const restTimeout = 30 * time.Second
@@ -43,6 +51,7 @@ type Conn struct {
 
 	// Owned by the reader: who has the turn.
 	raw      syscall.RawConn // nil where a goroutine has to wait
+	carrier  *carrier.Conn   // below TLS; nil without
 	started  bool
 	mayPause bool
 	buffer   *buffer
@@ -64,8 +73,11 @@ var buffers = sync.Pool{New: func() any { return new(buffer) }}
 // New makes a connection of the set from another one, of which some bytes were
 // read already.
 func New(set *Set, conn net.Conn, early []byte) *Conn {
-	c := &Conn{Conn: conn, set: set, rest: early}
-	if direct, ok := unwrap(conn).(*net.TCPConn); ok && canWait {
+	c := &Conn{Conn: conn, set: set, rest: early, carrier: carrier.Of(carrier.Unwrap(conn))}
+	if c.carrier != nil {
+		conn = c.carrier.Conn
+	}
+	if direct, ok := carrier.Unwrap(conn).(*net.TCPConn); ok && canWait {
 		if raw, err := direct.SyscallConn(); err == nil {
 			c.raw = raw
 		}
@@ -73,15 +85,8 @@ func New(set *Set, conn net.Conn, early []byte) *Conn {
 	return c
 }
 
-func unwrap(conn net.Conn) net.Conn {
-	if wrapped, ok := conn.(interface{ Unwrapped() net.Conn }); ok {
-		return wrapped.Unwrapped()
-	}
-	return conn
-}
-
 // Unwrapped is the connection itself, for who sends past this one.
-func (c *Conn) Unwrapped() net.Conn { return unwrap(c.Conn) }
+func (c *Conn) Unwrapped() net.Conn { return c.Conn }
 
 // IsWaitedFor reports whether the connection needs no goroutine while it is
 // silent.
@@ -91,7 +96,7 @@ func (c *Conn) IsWaitedFor() bool { return c.raw != nil }
 // false. A turn reads until ErrSilent. run runs goroutines.
 func (c *Conn) Start(run func(func()), turn func() (again bool)) {
 	c.run, c.turn, c.started = run, turn, true
-	hasRest := len(c.rest) > 0
+	hasRest := len(c.rest) > 0 || c.carrier != nil // which has read ahead, perhaps
 	c.state.Store(silent)
 	if c.raw == nil || hasRest || c.set.add(c) != nil {
 		c.Call()
@@ -161,15 +166,20 @@ func (c *Conn) fill() error {
 	if errors.Is(err, ErrSilent) && !c.mayPause {
 		n, err = c.waitAndRead(b[:])
 	}
-	if n == 0 && err == nil {
-		err = io.EOF
-	}
 	if err != nil {
 		c.release()
 		return err
 	}
 	c.rest = b[:n]
 	return nil
+}
+
+// tryRead reads what there is, or returns ErrSilent.
+func (c *Conn) tryRead(b []byte) (int, error) {
+	if c.carrier != nil {
+		return c.carrier.ReadBy(c.receive, c.Conn.Read, b)
+	}
+	return c.receive(b)
 }
 
 func (c *Conn) release() {

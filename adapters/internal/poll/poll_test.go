@@ -10,16 +10,33 @@ import (
 	"testing"
 	"time"
 
+	"millrace.dev/adapters/carrier/carriertest"
 	"millrace.dev/adapters/internal/poll"
 )
 
-// opaque hides that a connection is TCP, as TLS does: then a goroutine waits.
+// opaque hides that a connection is TCP: then a goroutine waits.
 type opaque struct{ net.Conn }
 
-func eachWay(t *testing.T, run func(t *testing.T, wrap func(net.Conn) net.Conn)) {
+func opaquePair(t *testing.T) (server, client net.Conn) {
 	t.Helper()
-	t.Run("waited for together", func(t *testing.T) { t.Parallel(); run(t, func(c net.Conn) net.Conn { return c }) })
-	t.Run("a goroutine each", func(t *testing.T) { t.Parallel(); run(t, func(c net.Conn) net.Conn { return opaque{c} }) })
+	server, client = pair(t)
+	return opaque{server}, client
+}
+
+// securePair is both ends of a connection with TLS.
+func securePair(t *testing.T) (server, client net.Conn) {
+	t.Helper()
+	server, client = pair(t)
+	return carriertest.Pair(t, server, client)
+}
+
+type makePair func(t *testing.T) (server, client net.Conn)
+
+func eachWay(t *testing.T, run func(*testing.T, makePair)) {
+	t.Helper()
+	for name, pair := range map[string]makePair{"waited for together": pair, "a goroutine each": opaquePair, "TLS": securePair} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); run(t, pair) })
+	}
 }
 
 // pair is both ends of a TCP connection on loopback.
@@ -80,7 +97,7 @@ func (r *recorder) turn() bool {
 
 func TestEverythingIsReadInOrderHoweverItComes(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+	eachWay(t, func(t *testing.T, pair makePair) {
 		t.Helper()
 		var set poll.Set
 		var sent []byte
@@ -88,7 +105,7 @@ func TestEverythingIsReadInOrderHoweverItComes(t *testing.T) {
 			sent = append(sent, bytes.Repeat([]byte{byte(i)}, len(record{}))...)
 		}
 		server, client := pair(t)
-		r := newRecorder(&set, wrap(server), sent[:3])
+		r := newRecorder(&set, server, sent[:3])
 		r.start()
 		for from, size := 3, 1; from < len(sent); from, size = from+size, size*5%97+1 { // cut anywhere
 			size = min(size, len(sent)-from)
@@ -115,12 +132,12 @@ func TestEverythingIsReadInOrderHoweverItComes(t *testing.T) {
 
 func TestCloseEndsAConnectionThatIsSilent(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, wrap func(net.Conn) net.Conn) {
+	eachWay(t, func(t *testing.T, pair makePair) {
 		t.Helper()
 		var set poll.Set
 		for _, closeFirst := range []bool{false, true} {
 			server, _ := pair(t)
-			r := newRecorder(&set, wrap(server), nil)
+			r := newRecorder(&set, server, nil)
 			if closeFirst {
 				_ = r.conn.Close()
 			}
@@ -135,6 +152,12 @@ func TestCloseEndsAConnectionThatIsSilent(t *testing.T) {
 }
 
 func TestASilentConnectionHasNoGoroutine(t *testing.T) {
+	t.Run("TCP", func(t *testing.T) { silent(t, pair) })
+	t.Run("TLS", func(t *testing.T) { silent(t, securePair) })
+}
+
+func silent(t *testing.T, pair makePair) {
+	t.Helper()
 	if !poll.New(new(poll.Set), func() net.Conn { c, _ := pair(t); return c }(), nil).IsWaitedFor() {
 		t.Skip("this system cannot wait for many connections")
 	}

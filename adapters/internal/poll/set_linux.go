@@ -2,6 +2,7 @@ package poll
 
 import (
 	"errors"
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -146,8 +147,8 @@ func (s *Set) at(fd int) *Conn {
 	return s.conns[fd]
 }
 
-// tryRead reads what there is, or returns ErrSilent.
-func (c *Conn) tryRead(b []byte) (n int, err error) {
+// receive reads what has come, or returns ErrSilent.
+func (c *Conn) receive(b []byte) (n int, err error) {
 	ctlErr := c.raw.Read(func(fd uintptr) bool {
 		n, err = syscall.Read(int(fd), b)
 		for errors.Is(err, syscall.EINTR) {
@@ -160,6 +161,8 @@ func (c *Conn) tryRead(b []byte) (n int, err error) {
 		return 0, ctlErr
 	case errors.Is(err, syscall.EAGAIN):
 		return 0, ErrSilent
+	case n == 0 && err == nil:
+		return 0, io.EOF
 	}
 	return max(n, 0), err
 }

@@ -11,4 +11,4 @@ type Set struct{}
 func (*Set) add(*Conn) error { return ErrSilent }
 func (*Set) remove(*Conn)    {}
 
-func (*Conn) tryRead([]byte) (int, error) { return 0, ErrSilent }
+func (*Conn) receive([]byte) (int, error) { return 0, ErrSilent }

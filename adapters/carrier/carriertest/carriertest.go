@@ -1,0 +1,57 @@
+// Package carriertest makes connections with TLS on a carrier, for tests.
+package carriertest
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"millrace.dev/adapters/carrier"
+)
+
+// Pair puts TLS on both ends of a connection.
+func Pair(t *testing.T, server, client net.Conn) (secureServer, secureClient net.Conn) {
+	t.Helper()
+	ours, theirs := configs(t)
+	secure := tls.Server(carrier.New(server), ours)
+	done := make(chan error, 1)
+	go func() { done <- secure.HandshakeContext(t.Context()) }()
+	other := tls.Client(client, theirs)
+	if err := other.HandshakeContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return secure, other
+}
+
+// configs are those of a server that only lends its certificate.
+func configs(t *testing.T) (server, client *tls.Config) {
+	t.Helper()
+	lender := httptest.NewTLSServer(http.NotFoundHandler())
+	defer lender.Close()
+	transport, ok := lender.Client().Transport.(*http.Transport)
+	if !ok {
+		t.Fatal("the client has another transport")
+	}
+	client = transport.TLSClientConfig.Clone()
+	client.ServerName = "example.com" // which the certificate is for
+	server = lender.TLS.Clone()
+	server.NextProtos = nil
+	return server, client
+}
+
+// Listener is one whose connections are carriers.
+type Listener struct{ net.Listener }
+
+// Accept implements [net.Listener].
+func (l Listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return carrier.New(conn), nil
+}
