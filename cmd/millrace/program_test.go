@@ -42,10 +42,12 @@ func launch(t *testing.T, command *exec.Cmd) *launched {
 	return p
 }
 
-// terminate ends the program as a system does that shuts down, and waits for it.
+// terminate ends the program as a system does that shuts down, and waits for it. A
+// program that does not end says where it is.
 func (p *launched) terminate(t *testing.T) {
 	t.Helper()
-	defer time.AfterFunc(patience, func() { _ = p.command.Process.Kill() }).Stop() // it may have ended
+	const longEnough = time.Minute
+	defer time.AfterFunc(longEnough, func() { _ = p.command.Process.Signal(syscall.SIGQUIT) }).Stop() // it may have ended
 	if err := errors.Join(p.command.Process.Signal(syscall.SIGTERM), p.command.Wait()); err != nil {
 		t.Errorf("ends with %v: %s", err, p.stderr)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"strings"
@@ -29,6 +30,8 @@ func tokenCommand() *cobra.Command {
 	flags.Duration("ttl", time.Hour, "how `long` the token is valid")
 	flags.String("secret", "", "`secret` of the server (also MILLRACE_SECRET)")
 	flags.String("secret-file", "", "`file` with the secret (also MILLRACE_SECRET_FILE)")
+	flags.String("issuer", "", "`iss` that the server's tokens must have (also MILLRACE_ISSUER)")
+	flags.String("audience", "", "`aud` that the server's tokens must name (also MILLRACE_AUDIENCE)")
 	addOutputFlag(command)
 	cobra.CheckErr(command.MarkFlagRequired("user"))
 	command.MarkFlagsMutuallyExclusive("secret", "secret-file")
@@ -52,7 +55,12 @@ func runToken(command *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	token, err := auth.Keys{Secret: secret}.Sign(flagText(command, "user"), grants, ttl)
+	keys := auth.Keys{
+		Secret:   secret,
+		Issuer:   cmp.Or(flagText(command, "issuer"), os.Getenv("MILLRACE_ISSUER")),
+		Audience: cmp.Or(flagText(command, "audience"), os.Getenv("MILLRACE_AUDIENCE")),
+	}
+	token, err := keys.Sign(flagText(command, "user"), grants, ttl)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,22 @@ func TestATokenIsWhatTheServerAccepts(t *testing.T) {
 	}
 }
 
+// A server may want tokens of an issuer, and for an audience.
+func TestATokenHasTheIssuerAndTheAudience(t *testing.T) {
+	keys := auth.Keys{Secret: []byte(testSecret), Issuer: "https://login.example", Audience: "millrace"}
+	check := func(args ...string) {
+		t.Helper()
+		token := strings.TrimSpace(mustCall(t, "", append([]string{"token", "--user", "ada", "--secret", testSecret}, args...)...))
+		if _, err := keys.Authenticate(t.Context(), auth.Credentials{Token: token}); err != nil {
+			t.Errorf("with %q: %v", args, err)
+		}
+	}
+	check("--issuer", keys.Issuer, "--audience", keys.Audience)
+	t.Setenv("MILLRACE_ISSUER", keys.Issuer)
+	t.Setenv("MILLRACE_AUDIENCE", keys.Audience)
+	check()
+}
+
 // What every user may do, the configuration says.
 func TestATokenNeedsNoGrant(t *testing.T) {
 	t.Parallel()
