@@ -30,16 +30,14 @@ export function createRoster(): Roster {
     apply(body) {
       const { version, total, changes } = body;
       if (changes && body.epoch === epoch && version <= snapshot.version) return false;
-      const members =
-        changes || !body.members ? new Map(snapshot.members.map((m) => [m.user, m])) : new Map<string, Member>();
+      const members = new Map((changes ? snapshot.members : []).map((m) => [m.user, m]));
       for (const member of body.members ?? []) members.set(member.user, member);
       for (const { action, ...member } of changes ?? []) {
         if (action === 'leave') members.delete(member.user);
         else members.set(member.user, member);
       }
       epoch = body.epoch;
-      const listed = changes || body.members;
-      snapshot = { members: listed ? [...members.values()] : [], total, version };
+      snapshot = { members: [...members.values()], total, version };
       return true;
     },
   };

@@ -199,6 +199,14 @@ export function createSubscription(
     } else if (to) seen.set(of, to);
   }
 
+  /** Moves to a place, unless that is none further: a replay may tell of it once more. */
+  function advance(of: string, to: Position | undefined): boolean {
+    const last = of === name ? position : seen.get(of);
+    if (to && last?.epoch === to.epoch && to.offset <= last.offset) return false;
+    move(of, to);
+    return true;
+  }
+
   return {
     name,
     messages,
@@ -239,13 +247,8 @@ export function createSubscription(
     },
     deliver(message) {
       const { channel, position: at } = message;
-      if (at) {
-        if (!isOwn()) return false; // what was asked for has it in its turn, if it is to have it
-        const last = isPattern ? seen.get(channel) : position;
-        if (last?.epoch === at.epoch && at.offset <= last.offset) return false;
-        if (isPattern) seen.set(channel, at);
-        else position = at;
-      }
+      // What was asked for has it in its turn, if it is to have it.
+      if (at && !(isOwn() && advance(channel, at))) return false;
       messages.emit(message.data, message);
       return true;
     },
@@ -256,8 +259,8 @@ export function createSubscription(
       else if (notice.type === 'presence') {
         if (roster.apply(notice)) watchers.emit();
       } else if (notice.type === 'checkpoint' && isOwn()) {
-        move(notice.for, positionOf(notice));
-        for (const [channel, further] of Object.entries(notice.seen ?? {})) move(channel, further);
+        advance(notice.for, positionOf(notice));
+        for (const [channel, further] of Object.entries(notice.seen ?? {})) advance(channel, further);
       } else if (notice.type === 'gap') {
         const { for: channel, reason, requested, position: at } = notice;
         if (isOwn()) move(channel, at);

@@ -472,6 +472,18 @@ describe('subscribing', () => {
     expect(gaps).toEqual(['TRUNCATED']);
   });
 
+  it('is not moved back by a checkpoint of a replay', async () => {
+    const client = await scene.connected();
+    const got: unknown[] = [];
+    client.channel('chat', { filter: { types: ['a'] } }).subscribe((data) => void got.push(data));
+    await settle();
+    const link = scene.transport.link();
+    confirm(link, 'chat', 0);
+    link.send({ type: 'checkpoint', for: 'chat', offset: 1, epoch: 'e' }, message('chat', 2));
+    link.send({ type: 'checkpoint', for: 'chat', offset: 1, epoch: 'e' }, message('chat', 2), message('chat', 3));
+    expect(got).toEqual([2, 3]);
+  });
+
   it('takes nothing that an earlier subscription still brings', async () => {
     const client = await scene.connected();
     const link = scene.transport.link();
