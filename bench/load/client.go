@@ -47,14 +47,6 @@ func Open(ctx context.Context, target Target, subscribers int) (*Client, error) 
 }
 
 func (c *Client) open(ctx context.Context, subscribers int) error {
-	for i := range publishers {
-		p, err := c.newPublisher(i)
-		if err != nil {
-			return err
-		}
-		c.publishers = append(c.publishers, p)
-	}
-	c.idle = append(c.idle, c.publishers...)
 	streams := c.target.Wire.streams()
 	for asked := 0; c.live < subscribers; {
 		for asked < subscribers && asked-c.live < max(opening, streams) {

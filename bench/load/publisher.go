@@ -33,6 +33,19 @@ type publisher struct {
 	answer  []byte
 }
 
+// openPublishers opens those that are missing: who only subscribes has none.
+func (c *Client) openPublishers() error {
+	for i := len(c.publishers); i < publishers; i++ {
+		p, err := c.newPublisher(i)
+		if err != nil {
+			return err
+		}
+		c.publishers = append(c.publishers, p)
+		c.idle = append(c.idle, p)
+	}
+	return nil
+}
+
 func (c *Client) newPublisher(index int) (*publisher, error) {
 	p := &publisher{client: c, index: uint8(index)}
 	if err := p.dial(); err != nil {

@@ -70,6 +70,9 @@ type run struct {
 
 // Run carries out a plan, and waits until all is delivered.
 func (c *Client) Run(ctx context.Context, plan Plan) (*Result, error) {
+	if err := c.openPublishers(); err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	r := &run{Client: c, plan: plan.withDefaults(), start: now, due: now}
 	c.result, c.missed = &Result{}, 0
