@@ -25,7 +25,7 @@ func (y *yielder) yield() {
 	if y.from == nil {
 		y.open()
 	}
-	if y.waiter == nil || !y.wait() {
+	if y.waiter == nil || !y.wait(time.Now().Add(maxTurn)) {
 		y.waiter = nil
 		runtime.Gosched()
 	}
@@ -41,29 +41,31 @@ func (y *yielder) open() {
 	}
 }
 
-// wait sends a byte once it is sure to be waited for, and takes it.
-func (y *yielder) wait() bool {
-	var b [1]byte
-	asked := false
-	err := y.from.SetReadDeadline(time.Now().Add(maxTurn))
+// wait sends a byte once it is sure to be waited for, and takes it. A deadline that
+// is over before that, on a machine with much else to do, has it send none.
+func (y *yielder) wait(deadline time.Time) bool {
+	err := y.from.SetReadDeadline(deadline)
 	if err != nil {
 		return false
 	}
+	var b [1]byte
+	var sendErr error
+	asked, sent := false, 0
 	err = y.waiter.Read(func(uintptr) (done bool) {
 		if asked {
 			return true
 		}
 		asked = true
-		_, err := y.to.Write(b[:])
-		return err != nil
+		sent, sendErr = y.to.Write(b[:])
+		return sendErr != nil
 	})
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = y.from.SetReadDeadline(time.Time{})
 	}
-	if err == nil {
+	if err == nil && sent > 0 {
 		_, err = y.from.Read(b[:])
 	}
-	return err == nil
+	return err == nil && sendErr == nil
 }
 
 func (y *yielder) close() {

@@ -37,6 +37,21 @@ func TestWhoYieldsGoesOnSoonWhereOthersCanAlwaysRun(t *testing.T) {
 	}
 }
 
+// Else a writer that loses its processor at the wrong moment would send no more.
+func TestWhoYieldsTooLateDoesNotWaitForWhatNobodySends(t *testing.T) {
+	t.Parallel()
+	var y yielder
+	defer y.close()
+	y.open()
+	for range 3 {
+		for _, left := range []time.Duration{-time.Second, time.Hour} {
+			if !y.wait(time.Now().Add(left)) {
+				t.Error("it cannot wait any more")
+			}
+		}
+	}
+}
+
 // processorTime is what the process has had so far.
 func processorTime(t *testing.T) time.Duration {
 	t.Helper()
