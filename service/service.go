@@ -300,10 +300,16 @@ func (s *Service) session(token string) (*Session, error) {
 }
 
 // Ready reports why the node cannot serve: it is draining, or a message does not
-// make its way through engine and hub within the time that ctx leaves.
+// make its way through engine and hub, or a writer does not come round, within the time
+// that ctx leaves.
 func (s *Service) Ready(ctx context.Context) error {
 	if err := s.isGoing(); err != nil {
 		return err
+	}
+	for _, w := range s.writers {
+		if err := w.pass(ctx); err != nil {
+			return err
+		}
 	}
 	return s.probe(ctx)
 }

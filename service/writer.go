@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -72,9 +73,10 @@ type writer struct {
 	counts counts
 
 	mu     sync.Mutex
-	queue  []*Session // attached, that have something to send
-	groups []*group   // that have something new
-	closed bool       // no session is attached any more
+	queue  []*Session      // attached, that have something to send
+	groups []*group        // that have something new
+	passed []chan struct{} // closed after a sweep
+	closed bool            // no session is attached any more
 
 	// Owned by the goroutine of run.
 	work    []*Session
@@ -102,6 +104,21 @@ func (w *writer) addGroup(g *group) {
 	w.groups = append(w.groups, g)
 	w.mu.Unlock()
 	w.signal()
+}
+
+// pass waits until the writer has come round.
+func (w *writer) pass(ctx context.Context) error {
+	passed := make(chan struct{})
+	w.mu.Lock()
+	w.passed = append(w.passed, passed)
+	w.mu.Unlock()
+	w.signal()
+	select {
+	case <-passed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("a writer does not come round: %w", ctx.Err())
+	}
 }
 
 func (w *writer) signal() {
@@ -150,6 +167,8 @@ func (w *writer) sweep(ctx context.Context) {
 	w.visit(math.MaxInt)
 	w.mu.Lock()
 	w.work, w.queue = w.queue, w.work[:0]
+	passed := w.passed
+	w.passed = nil
 	w.mu.Unlock()
 	turn := time.Now()
 	for left := w.work; len(left) > 0; {
@@ -164,6 +183,9 @@ func (w *writer) sweep(ctx context.Context) {
 	}
 	w.blocks.reset()
 	clear(w.work)
+	for _, each := range passed {
+		close(each)
+	}
 }
 
 // serve sends to sessions, together.

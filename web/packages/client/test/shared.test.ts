@@ -4,7 +4,7 @@ import { type Client, createClient, fastBackoff, type Transport } from '../src/i
 import { createHub, type Hub } from '../src/shared/hub.ts';
 import { createTab } from '../src/shared/tab.ts';
 import { createFakeServer, type FakeServer } from '../src/testing/index.ts';
-import type { Frame, SubscribeCommand } from '../src/wire.ts';
+import { type Delivery, type Frame, isDelivery, type SubscribeCommand } from '../src/wire.ts';
 import { by, confirm, fakeTransport, message } from './fake.ts';
 
 let server: FakeServer;
@@ -231,6 +231,35 @@ describe('tabs that share a connection', () => {
     await settle();
     expect(got).toEqual([2, 3, 4]);
     expect(first.got).toEqual([1, 2, 3, 4]);
+  });
+
+  it('go on where they are when one that begins with the newest messages needs the subscription anew', () => {
+    const { link, told } = tabsOf({ channel: 'chat' }, { channel: 'chat', recent: 1, presence: true });
+    confirm(link, 'chat', 3);
+    link.send(message('chat', 4)); // on its way while the second asks
+    expect(link.of('subscribe')[1]).toMatchObject({ since: { offset: 3, epoch: 'e' }, recent: 0, presence: true });
+    confirm(link, 'chat', 3, true);
+    link.send(...[4, 5, 6].map((offset) => message('chat', offset))); // published between the two subscriptions
+    const asked = link.sent.at(-1);
+    expect(asked).toMatchObject({ type: 'history', limit: 1, newest: true });
+    const page = { messages: [message('chat', 5)] as Delivery[], offset: 5, epoch: 'e' };
+    link.send({ type: 'history', id: asked?.id, for: 'chat', next: undefined, ...page });
+    const offsets = told.map((frames) => frames.flatMap((frame) => (isDelivery(frame) ? [frame.offset] : [])));
+    expect([...new Set(offsets[0])]).toEqual([4, 5, 6]);
+    const [, second = []] = told;
+    const confirmed = second.findIndex((frame) => 'type' in frame && frame.type === 'subscribed');
+    expect(second.slice(confirmed).flatMap((frame) => (isDelivery(frame) ? [frame.offset] : []))).toEqual([5, 6]);
+  });
+
+  it('keep what they have when one of them may not read the newest messages', () => {
+    const { link, told } = tabsOf({ channel: 'chat' }, { channel: 'chat', recent: 1 });
+    confirm(link, 'chat', 3);
+    link.send({ type: 'error', id: link.sent.at(-1)?.id, reason: 'FORBIDDEN', message: 'no history' });
+    link.send(message('chat', 4));
+    const types = told.map((frames) => frames.map((frame) => ('type' in frame ? frame.type : frame.channel)));
+    expect(types[0]?.filter((type) => type !== 'subscribed')).toEqual(['chat']);
+    expect(types[1]).toContain('error');
+    expect(types[1]).not.toContain('chat');
   });
 
   it('follow patterns together', async () => {

@@ -166,15 +166,22 @@ export function createHub(transport: Transport): Hub {
     else join(topic, tab, wish);
   }
 
-  /** Subscribes, or subscribes anew: the server never changes a subscription. */
+  /** Subscribes, or subscribes anew: the server never changes a subscription. Tabs that have it already go on where they are. */
   function begin(topic: Topic<Tab>, tab: Tab, wish: Wish): void {
-    topic.asking = { tab, wish };
+    const head = topic.head();
+    const replays = Boolean(wish.recent && head && topic.tabs.size > 1);
+    topic.asking = { tab, wish, replays };
     const wishes = [...topic.tabs.values()];
     const watched = wishes.some((each) => each.presence);
     topic.filter = wishes.every((each) => isSame(each.filter, wish.filter)) ? wish.filter : undefined;
     send({ type: 'unsubscribe', channel: wish.channel });
     send(
-      { ...wish, filter: topic.filter, ...(watched && { presence: true }) },
+      {
+        ...wish,
+        filter: topic.filter,
+        ...(watched && { presence: true }),
+        ...(replays && { since: head, recent: 0 }),
+      },
       { tab, id: wish.id, topic: wish.channel },
     );
   }
@@ -186,16 +193,20 @@ export function createHub(transport: Transport): Hub {
     const isHidden = topic.filter && !isSame(topic.filter, wish.filter);
     if (wish.presence || isHidden || (since && !topic.since(since) && since !== head)) {
       begin(topic, tab, { ...wish, ...(!wish.recent && { since }) });
-    } else if (wish.recent) {
-      const { channel, recent: limit } = wish;
-      send({ type: 'history', channel, limit, newest: true }, { tab, id: wish.id, topic: channel, wish });
-    } else {
+    } else if (wish.recent) read(tab, wish);
+    else {
       confirm(tab, wish, { ...since, resumed: wish.since !== undefined });
       const seen = topic.seen();
       if (!wish.since && head && /[*>]/.test(wish.channel))
         tab.post({ frame: { type: 'checkpoint', for: wish.channel, ...head, seen } });
       if (wish.since) for (const frame of topic.since(wish.since) ?? []) give(tab, wish, frame);
     }
+  }
+
+  /** Reads the newest messages. */
+  function read(tab: Tab, wish: Wish): void {
+    const { channel, recent: limit = 0 } = wish;
+    send({ type: 'history', channel, limit, newest: true }, { tab, id: wish.id, topic: channel, wish });
   }
 
   function confirm(tab: Tab, { channel, id }: Wish, rest: object): void {
@@ -237,6 +248,7 @@ export function createHub(transport: Transport): Hub {
   function answer(by: Asked, frame: Notice): void {
     const topic = by.topic === undefined ? undefined : topics.get(by.topic);
     if (topic && by.wish && frame.type === 'history') replay(topic, by.tab, by.wish, frame);
+    else if (topic && by.wish) refuse(by.tab, by.wish, frame);
     else if (topic && by.topic !== undefined) began(topic, by.topic, by.tab, frame);
     else if (frame.type === 'auth') toAll({ frame });
     else if (tabs.has(by.tab)) by.tab.post({ frame });
@@ -244,9 +256,11 @@ export function createHub(transport: Transport): Hub {
 
   /** A subscription began, or was refused. */
   function began(topic: Topic<Tab>, name: string, tab: Tab, frame: Notice): void {
+    const { asking } = topic;
     topic.asking = undefined;
     topic.beganBy = tab;
-    if (tabs.has(tab)) tab.post({ frame });
+    if (asking?.replays && frame.type === 'subscribed') read(tab, asking.wish);
+    else if (tabs.has(tab)) tab.post({ frame });
     if (frame.type === 'subscribed') topic.begin(frame);
     else if (frame.type === 'error') {
       topic.tabs.delete(tab);
@@ -257,6 +271,12 @@ export function createHub(transport: Transport): Hub {
     }
     for (const { tab: next, wish } of topic.queue.splice(0))
       if (tabs.has(next) && topic.tabs.has(next)) subscribe(next, wish);
+  }
+
+  /** The newest messages may not be read: that concerns nobody else. */
+  function refuse(tab: Tab, { channel }: Wish, frame: Notice): void {
+    unsubscribe(tab, channel);
+    if (tabs.has(tab)) tab.post({ frame });
   }
 
   /** The newest messages, oldest first, and what came since they were read. */

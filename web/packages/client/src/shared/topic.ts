@@ -6,6 +6,14 @@ const keptMessages = 500;
 /** A subscribe command of a tab. */
 export type Wish = SubscribeCommand & { readonly id?: number | undefined };
 
+/** A subscribe command under way. */
+export interface Asking<Tab> {
+  readonly tab: Tab;
+  readonly wish: Wish;
+  /** It goes on where the tabs are; this one begins with the newest messages, which are then read for it. */
+  readonly replays: boolean;
+}
+
 /**
  * One subscription of the shared link: the tabs that share it, and its last messages. A tab that joins from a position within
  * those gets them from here; for any other start the subscription begins anew from there, and the tabs that are further drop what they have had.
@@ -13,7 +21,7 @@ export type Wish = SubscribeCommand & { readonly id?: number | undefined };
 export interface Topic<Tab> {
   readonly tabs: Map<Tab, Wish>;
   /** Who waits for the answer to the subscribe command under way. */
-  asking: { readonly tab: Tab; readonly wish: Wish } | undefined;
+  asking: Asking<Tab> | undefined;
   /** What the server applies: that of the tabs, if they have the same. */
   filter: Wish['filter'];
   /** Who was answered last: what it is told of a gap need not concern those who are further. */
