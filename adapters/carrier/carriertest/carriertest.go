@@ -11,9 +11,42 @@ import (
 	"millrace.dev/adapters/carrier"
 )
 
-// Pair puts TLS on both ends of a connection.
-func Pair(t *testing.T, server, client net.Conn) (secureServer, secureClient net.Conn) {
+// Pair makes both ends of a connection, which end with the test.
+type Pair func(t *testing.T) (server, client net.Conn)
+
+// TCP is a connection on loopback.
+func TCP(t *testing.T) (server, client net.Conn) {
 	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	client, err = new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if server, err = listener.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = client.Close() // the test may have closed them
+		_ = server.Close()
+	})
+	return server, client
+}
+
+// Opaque is one that hides that it is TCP: then there is no direct way.
+func Opaque(t *testing.T) (server, client net.Conn) {
+	t.Helper()
+	server, client = TCP(t)
+	return struct{ net.Conn }{server}, client
+}
+
+// TLS is one with TLS on both ends, whose records are carried.
+func TLS(t *testing.T) (server, client net.Conn) {
+	t.Helper()
+	server, client = TCP(t)
 	ours, theirs := configs(t)
 	secure := tls.Server(carrier.New(server), ours)
 	done := make(chan error, 1)

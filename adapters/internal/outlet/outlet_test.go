@@ -15,56 +15,16 @@ import (
 	"millrace.dev/adapters/internal/outlet"
 )
 
-// pair is both ends of a TCP connection on loopback.
-func pair(t *testing.T) (server, client net.Conn) {
+func eachBackend(t *testing.T, run func(*testing.T, carriertest.Pair)) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	client, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if server, err = listener.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = client.Close() // the test may have closed them
-		_ = server.Close()
-	})
-	return server, client
-}
-
-// opaque hides that a connection is TCP: the outlet then has no direct way.
-type opaque struct{ net.Conn }
-
-func opaquePair(t *testing.T) (server, client net.Conn) {
-	t.Helper()
-	server, client = pair(t)
-	return opaque{server}, client
-}
-
-// securePair is both ends of a connection with TLS.
-func securePair(t *testing.T) (server, client net.Conn) {
-	t.Helper()
-	server, client = pair(t)
-	return carriertest.Pair(t, server, client)
-}
-
-type makePair func(t *testing.T) (server, client net.Conn)
-
-func eachBackend(t *testing.T, run func(*testing.T, makePair)) {
-	t.Helper()
-	for name, pair := range map[string]makePair{"direct": pair, "portable": opaquePair, "TLS": securePair} {
+	for name, pair := range map[string]carriertest.Pair{"direct": carriertest.TCP, "portable": carriertest.Opaque, "TLS": carriertest.TLS} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); run(t, pair) })
 	}
 }
 
 func TestBytesArriveInOrderWhoeverSendsAndHoweverSlowlyTheClientReads(t *testing.T) {
 	t.Parallel()
-	eachBackend(t, func(t *testing.T, pair makePair) {
+	eachBackend(t, func(t *testing.T, pair carriertest.Pair) {
 		t.Helper()
 		server, client := pair(t)
 		out := outlet.New(server, func() {})
@@ -79,16 +39,22 @@ func TestBytesArriveInOrderWhoeverSendsAndHoweverSlowlyTheClientReads(t *testing
 				}
 			})
 		}
-		next := make([]int, senders)
-		for range senders * each {
-			sender, i := readRecord(t, client)
-			if i != next[sender] {
-				t.Fatalf("sender %d: record %d came, want %d", sender, i, next[sender])
-			}
-			next[sender]++
-		}
+		readAll(t, client, senders, each)
 		all.Wait()
 	})
+}
+
+// readAll reads the records of each sender, which come in order.
+func readAll(t *testing.T, from io.Reader, senders, each int) {
+	t.Helper()
+	next := make([]int, senders)
+	for range senders * each {
+		sender, i := readRecord(t, from)
+		if i != next[sender] {
+			t.Fatalf("sender %d: record %d came, want %d", sender, i, next[sender])
+		}
+		next[sender]++
+	}
 }
 
 // record is a length, a sender, a number and a filling that tells of any cut.
@@ -120,7 +86,7 @@ func readRecord(t *testing.T, from io.Reader) (sender, i int) {
 
 func TestSendNeverWaitsAndSaysWhenTheClientHasTakenAll(t *testing.T) {
 	t.Parallel()
-	eachBackend(t, func(t *testing.T, pair makePair) {
+	eachBackend(t, func(t *testing.T, pair carriertest.Pair) {
 		t.Helper()
 		server, client := pair(t)
 		drained := make(chan struct{}, 64)
@@ -145,7 +111,7 @@ func TestSendNeverWaitsAndSaysWhenTheClientHasTakenAll(t *testing.T) {
 
 func TestCloseFreesAWriteThatWaits(t *testing.T) {
 	t.Parallel()
-	eachBackend(t, func(t *testing.T, pair makePair) {
+	eachBackend(t, func(t *testing.T, pair carriertest.Pair) {
 		t.Helper()
 		server, _ := pair(t)
 		drained := make(chan struct{}, 1)
@@ -165,7 +131,7 @@ func TestCloseFreesAWriteThatWaits(t *testing.T) {
 
 func TestFinishClosesOnlyWhenEverythingWasTaken(t *testing.T) {
 	t.Parallel()
-	eachBackend(t, func(t *testing.T, pair makePair) {
+	eachBackend(t, func(t *testing.T, pair carriertest.Pair) {
 		t.Helper()
 		server, client := pair(t)
 		out := outlet.New(server, func() {})
@@ -187,7 +153,7 @@ func TestSendAllocatesNothing(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("elsewhere a goroutine sends a copy")
 	}
-	server, client := pair(t)
+	server, client := carriertest.TCP(t)
 	out := outlet.New(server, func() {})
 	defer out.Close()
 	go io.Copy(io.Discard, client) //nolint:errcheck // it ends with the test

@@ -8,14 +8,15 @@ import (
 	"sync"
 	"testing"
 
+	"millrace.dev/adapters/carrier/carriertest"
 	"millrace.dev/adapters/internal/outlet"
 	"millrace.dev/adapters/ring"
 )
 
 // eachQueue runs a test of what a ring sends.
-func eachQueue(t *testing.T, run func(*testing.T, *ring.Ring, makePair)) {
+func eachQueue(t *testing.T, run func(*testing.T, *ring.Ring, carriertest.Pair)) {
 	t.Helper()
-	for name, pair := range map[string]makePair{"direct": pair, "TLS": securePair} {
+	for name, pair := range map[string]carriertest.Pair{"direct": carriertest.TCP, "TLS": carriertest.TLS} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); run(t, newRing(t), pair) })
 	}
 }
@@ -36,7 +37,7 @@ func newRing(t *testing.T) *ring.Ring {
 
 func TestARingAndOthersSendInOrderHoweverSlowlyTheClientReads(t *testing.T) {
 	t.Parallel()
-	eachQueue(t, func(t *testing.T, r *ring.Ring, pair makePair) {
+	eachQueue(t, func(t *testing.T, r *ring.Ring, pair carriertest.Pair) {
 		t.Helper()
 		server, client := pair(t)
 		drained := make(chan struct{}, 10_000)
@@ -64,14 +65,7 @@ func TestARingAndOthersSendInOrderHoweverSlowlyTheClientReads(t *testing.T) {
 				}
 			})
 		}
-		next := make([]int, senders)
-		for range senders * each {
-			sender, i := readRecord(t, client)
-			if i != next[sender] {
-				t.Fatalf("sender %d: record %d came, want %d", sender, i, next[sender])
-			}
-			next[sender]++
-		}
+		readAll(t, client, senders, each)
 		all.Wait()
 	})
 }
@@ -101,7 +95,7 @@ func TestWhatIsQueuedGoesBeforeAllThatComesBehindIt(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			eachQueue(t, func(t *testing.T, r *ring.Ring, pair makePair) {
+			eachQueue(t, func(t *testing.T, r *ring.Ring, pair carriertest.Pair) {
 				t.Helper()
 				server, client := pair(t)
 				drained := make(chan struct{}, 4)
@@ -124,7 +118,7 @@ func TestWhatIsQueuedGoesBeforeAllThatComesBehindIt(t *testing.T) {
 
 func TestARingLeavesWhatAClientDoesNotTake(t *testing.T) {
 	t.Parallel()
-	eachQueue(t, func(t *testing.T, r *ring.Ring, pair makePair) {
+	eachQueue(t, func(t *testing.T, r *ring.Ring, pair carriertest.Pair) {
 		t.Helper()
 		server, client := pair(t)
 		drained := make(chan struct{}, 1)
@@ -147,7 +141,7 @@ func TestARingLeavesWhatAClientDoesNotTake(t *testing.T) {
 func TestARingTellsOfAConnectionThatIsGone(t *testing.T) {
 	t.Parallel()
 	r := newRing(t)
-	server, _ := pair(t)
+	server, _ := carriertest.TCP(t)
 	drained := make(chan struct{}, 1)
 	out := outlet.New(server, func() { drained <- struct{}{} })
 	if err := server.(*net.TCPConn).CloseWrite(); err != nil { //nolint:errcheck // it is one

@@ -14,48 +14,11 @@ import (
 	"millrace.dev/adapters/internal/poll"
 )
 
-// opaque hides that a connection is TCP: then a goroutine waits.
-type opaque struct{ net.Conn }
-
-func opaquePair(t *testing.T) (server, client net.Conn) {
+func eachWay(t *testing.T, run func(*testing.T, carriertest.Pair)) {
 	t.Helper()
-	server, client = pair(t)
-	return opaque{server}, client
-}
-
-// securePair is both ends of a connection with TLS.
-func securePair(t *testing.T) (server, client net.Conn) {
-	t.Helper()
-	server, client = pair(t)
-	return carriertest.Pair(t, server, client)
-}
-
-type makePair func(t *testing.T) (server, client net.Conn)
-
-func eachWay(t *testing.T, run func(*testing.T, makePair)) {
-	t.Helper()
-	for name, pair := range map[string]makePair{"waited for together": pair, "a goroutine each": opaquePair, "TLS": securePair} {
+	for name, pair := range map[string]carriertest.Pair{"waited for together": carriertest.TCP, "a goroutine each": carriertest.Opaque, "TLS": carriertest.TLS} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); run(t, pair) })
 	}
-}
-
-// pair is both ends of a TCP connection on loopback.
-func pair(t *testing.T) (server, client net.Conn) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	client, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if server, err = listener.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() }) // the test may have closed it
-	return server, client
 }
 
 // record is ten bytes that are read together.
@@ -97,7 +60,7 @@ func (r *recorder) turn() bool {
 
 func TestEverythingIsReadInOrderHoweverItComes(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, pair makePair) {
+	eachWay(t, func(t *testing.T, pair carriertest.Pair) {
 		t.Helper()
 		var set poll.Set
 		var sent []byte
@@ -132,7 +95,7 @@ func TestEverythingIsReadInOrderHoweverItComes(t *testing.T) {
 
 func TestCloseEndsAConnectionThatIsSilent(t *testing.T) {
 	t.Parallel()
-	eachWay(t, func(t *testing.T, pair makePair) {
+	eachWay(t, func(t *testing.T, pair carriertest.Pair) {
 		t.Helper()
 		var set poll.Set
 		for _, closeFirst := range []bool{false, true} {
@@ -152,11 +115,11 @@ func TestCloseEndsAConnectionThatIsSilent(t *testing.T) {
 }
 
 func TestASilentConnectionHasNoGoroutine(t *testing.T) {
-	t.Run("TCP", func(t *testing.T) { silent(t, pair) })
-	t.Run("TLS", func(t *testing.T) { silent(t, securePair) })
+	t.Run("TCP", func(t *testing.T) { silent(t, carriertest.TCP) })
+	t.Run("TLS", func(t *testing.T) { silent(t, carriertest.TLS) })
 }
 
-func silent(t *testing.T, pair makePair) {
+func silent(t *testing.T, pair carriertest.Pair) {
 	t.Helper()
 	if !poll.New(new(poll.Set), func() net.Conn { c, _ := pair(t); return c }(), nil).IsWaitedFor() {
 		t.Skip("this system cannot wait for many connections")
@@ -205,11 +168,11 @@ func eventually(t *testing.T, is func() bool) {
 func TestAConnectionMayHaveTheNumberOfOneThatHasJustClosed(t *testing.T) {
 	t.Parallel()
 	var set poll.Set
-	keeper, _ := pair(t) // the set is never empty
+	keeper, _ := carriertest.TCP(t) // the set is never empty
 	k := newRecorder(&set, keeper, nil)
 	k.start()
 	for range 200 {
-		server, client := pair(t)
+		server, client := carriertest.TCP(t)
 		r := newRecorder(&set, server, nil)
 		r.start()
 		if _, err := client.Write(make([]byte, len(record{}))); err != nil {
