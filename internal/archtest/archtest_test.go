@@ -86,8 +86,13 @@ var arrows = []arrow{
 		"a way to send knows no wire",
 	},
 	{
+		"adapters/carrier/...",
+		[]string{"adapters/carrier"},
+		"what is below TLS knows nothing of what is above",
+	},
+	{
 		"adapters/...",
-		[]string{"adapters/internal/...", "adapters/ring", "service/...", "channel", "engine", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/..."},
+		[]string{"adapters/internal/...", "adapters/ring", "adapters/carrier", "service/...", "channel", "engine", "gen/...", "connectrpc.com/...", "google.golang.org/protobuf/..."},
 		"a wire translates between its own framing and the service, and knows no other wire",
 	},
 	{
