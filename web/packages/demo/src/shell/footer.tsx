@@ -22,9 +22,9 @@ export function Footer(): ReactNode {
       <dl>
         <Figure name="sessions" value={stats?.sessions ?? '–'} />
         <Figure name="channels" value={stats?.channels ?? '–'} />
-        <Figure name="published a second" value={stats?.published ?? '–'} />
-        <Figure name="delivered a second" value={stats?.delivered ?? '–'} />
-        <Figure name="a second here" value={rate} />
+        <Figure name="published/s" value={stats?.published ?? '–'} />
+        <Figure name="delivered/s" value={stats?.delivered ?? '–'} />
+        <Figure name="here/s" value={rate} />
         <Figure name="round trip p50" value={ms(0.5)} />
         <Figure name="p99" value={ms(0.99)} />
       </dl>
