@@ -2,6 +2,7 @@ package load
 
 import (
 	"bytes"
+	"slices"
 	"time"
 )
 
@@ -30,7 +31,7 @@ func (s *stream) opened() {
 
 func (s *stream) becomeReady() {
 	s.ready, s.early = true, nil
-	s.next = make([]uint32, publishers)
+	s.next = slices.Repeat([]uint32{1}, publishers)
 	for i, p := range s.client.publishers {
 		s.next[i] = p.number + 1
 	}

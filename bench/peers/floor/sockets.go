@@ -42,13 +42,15 @@ func (s *sockets) accept(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
+	s.mu.Lock() // what is published next comes behind the confirmation
+	defer s.mu.Unlock()
 	digest := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n%s",
 		base64.StdEncoding.EncodeToString(digest[:]), frame([]byte(`{"type":"subscribed"}`)))
 	s.add(conn)
 }
 
-// add keeps a connection, after which it gets all that is published.
+// add keeps a connection, after which it gets all that is published. Called under mu.
 func (s *sockets) add(conn net.Conn) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
@@ -58,8 +60,6 @@ func (s *sockets) add(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	_ = raw.Control(func(fd uintptr) { s.fds = append(s.fds, int(fd)) })
 	s.conns = append(s.conns, conn)
 }
