@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // What is measured, with each number of nodes.
@@ -18,12 +20,13 @@ const (
 	costEvery     = 20 * time.Millisecond
 	costPublishes = 5000 // that nobody follows
 	costAtOnce    = 64
+	costSilent    = 2000 // sessions on WebSocket at each node, that do nothing
 )
 
 var costNodes = []int{1, 2, 4}
 
-// costs measures how much processor time deliveries and publishes take: of the nodes
-// together, and of the NATS servers together.
+// costs measures what silent sessions occupy, and how much processor time deliveries
+// and publishes take: of the nodes together, and of the NATS servers together.
 func costs(ctx context.Context, bin, dir string) error {
 	for _, n := range costNodes {
 		dir := filepath.Join(dir, strconv.Itoa(n))
@@ -49,6 +52,9 @@ func cost(ctx context.Context, f *fleet) error {
 	client, hangUp := newClient(f.nodes[0].url())
 	defer hangUp()
 	publishOne(ctx, client, f.proxy, "chaos.cost", "first", l)
+	if err := silence(ctx, f); err != nil {
+		return err
+	}
 	idle := spend(f, func() { pause(ctx, 10*time.Second) })
 	reading, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -84,6 +90,54 @@ func cost(ctx context.Context, f *fleet) error {
 		len(f.nodes), (delivered.nodes-idle.during(delivered.took).nodes)/deliveries, (published.nodes-idle.during(published.took).nodes)/costPublishes,
 		(published.nats-idle.during(published.took).nats)/costPublishes, idle.during(time.Second).nodes.Round(time.Millisecond), idle.during(time.Second).nats.Round(time.Millisecond))
 	return l.verdict()
+}
+
+// silence measures what each of many silent sessions occupies.
+func silence(ctx context.Context, f *fleet) error {
+	before := occupied(f.nodes)
+	sessions := costSilent * len(f.nodes)
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	opened := make(chan error, sessions)
+	var opening sync.WaitGroup
+	for k := range costAtOnce {
+		opening.Go(func() {
+			for i := k; i < sessions; i += costAtOnce {
+				opened <- openSilent(ctx, f.nodes[i%len(f.nodes)].url())
+			}
+		})
+	}
+	opening.Wait()
+	close(opened)
+	for err := range opened {
+		if err != nil {
+			return fmt.Errorf("open silent sessions: %w", err)
+		}
+	}
+	sayf("%d nodes: %.1f KB of the nodes for a silent session", len(f.nodes), float64(occupied(f.nodes)-before)/float64(sessions)/1000)
+	return nil
+}
+
+// openSilent opens a session that does nothing until ctx ends.
+func openSilent(ctx context.Context, url string) error {
+	conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(url, "http")+"/ws?channel=chaos.silent", nil) //nolint:bodyclose // the library's
+	if err == nil {
+		conn.CloseRead(ctx)
+	}
+	return err
+}
+
+// occupied is what some processes have in memory, in bytes.
+func occupied(all []*process) (sum int) {
+	for _, p := range all {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
+		if err != nil {
+			continue // it has ended, which shows elsewhere
+		}
+		pages, _ := strconv.Atoi(strings.Fields(string(text))[1])
+		sum += pages * os.Getpagesize()
+	}
+	return sum
 }
 
 // spent is processor time.

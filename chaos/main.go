@@ -36,7 +36,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "let only faults happen whose name has this text")
 	flag.BoolVar(&o.processes, "processes", false, "let only faults of processes happen: no network and no disk is made for them")
 	flag.IntVar(&o.crowd, "crowd", 0, "instead: have so many members on one node, and kill, freeze and restart it")
-	flag.BoolVar(&o.costs, "costs", false, "instead: measure the processor time of deliveries and publishes with 1, 2 and 4 nodes")
+	flag.BoolVar(&o.costs, "costs", false, "instead: measure the memory of silent sessions, and the processor time of deliveries and publishes, with 1, 2 and 4 nodes")
 	flag.BoolVar(&o.clocks, "clocks", false, "the programs are built for clocks that jump (see chaos/clock)")
 	flag.StringVar(&o.report, "report", "", "file to add the report to")
 	flag.Parse()
