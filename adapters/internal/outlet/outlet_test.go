@@ -31,17 +31,21 @@ func TestBytesArriveInOrderWhoeverSendsAndHoweverSlowlyTheClientReads(t *testing
 		const senders, each = 8, 400
 		var all sync.WaitGroup
 		for sender := range senders {
-			all.Go(func() {
-				for i := range each {
-					if _, err := out.Send(record(sender, i)); err != nil {
-						t.Error(err)
-					}
-				}
-			})
+			all.Go(func() { sendAll(t, out, sender, each) })
 		}
 		readAll(t, client, senders, each)
 		all.Wait()
 	})
+}
+
+// sendAll sends the records of a sender.
+func sendAll(t *testing.T, out *outlet.Outlet, sender, each int) {
+	t.Helper()
+	for i := range each {
+		if _, err := out.Send(record(sender, i)); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // readAll reads the records of each sender, which come in order.

@@ -57,13 +57,7 @@ func TestARingAndOthersSendInOrderHoweverSlowlyTheClientReads(t *testing.T) {
 			}
 		})
 		for sender := 1; sender < senders; sender++ {
-			all.Go(func() {
-				for i := range each {
-					if _, err := out.Send(record(sender, i)); err != nil {
-						t.Error(err)
-					}
-				}
-			})
+			all.Go(func() { sendAll(t, out, sender, each) })
 		}
 		readAll(t, client, senders, each)
 		all.Wait()

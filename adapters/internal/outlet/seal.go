@@ -54,6 +54,7 @@ func (o *Outlet) seal(r *ring.Ring, b []byte) (taken bool, err error) {
 	defer o.mu.Unlock()
 	o.sealer.sealing--
 	if err != nil {
+		_, _ = o.passRecords(nil) // what TLS had to say meanwhile
 		return true, err
 	}
 	return o.passRecords(r)
