@@ -49,9 +49,10 @@ func excludeSelf(s *scene) {
 	const name = "cursors"
 	c, other := s.join(subscribe(name)), s.join(subscribe(name))
 	mine := c.publish(&millracev1.PublishRequest{Channel: name, Data: jsonData(`"mine"`), ExcludeSelf: true})
-	ephemeral := c.publish(&millracev1.PublishRequest{Channel: name, Data: jsonData(`"mine"`), ExcludeSelf: true, Ephemeral: true})
+	other.sees(mine)
+	other.sees(c.publish(&millracev1.PublishRequest{Channel: name, Data: jsonData(`"mine"`), ExcludeSelf: true, Ephemeral: true}))
 	theirs := other.say(name, `"theirs"`)
-	other.sees(mine, ephemeral, theirs)
+	other.sees(theirs)
 	c.seesCheckpoint(mine)
 	c.sees(theirs)
 	c.seesNoMore()
