@@ -22,6 +22,12 @@ func WithHangUp(ctx context.Context, hangUp func()) context.Context {
 	return context.WithValue(ctx, hangUpKey{}, hangUp)
 }
 
+// HangUp is what [WithHangUp] said: nil where nothing was said.
+func HangUp(ctx context.Context) func() {
+	hangUp, _ := ctx.Value(hangUpKey{}).(func())
+	return hangUp
+}
+
 // floods ends the connections of callers whom no refusal stops.
 type floods struct {
 	calls    *rates
@@ -39,8 +45,8 @@ func newFloods(calls *rates) *floods {
 // refused counts a call that was refused to whoever calls, and hangs up on who was
 // refused much too often.
 func (f *floods) refused(ctx context.Context, c caller) {
-	hangUp, ok := ctx.Value(hangUpKey{}).(func())
-	if account := c.account(); ok && account != "" && !f.of(account).Allow() {
+	hangUp := HangUp(ctx)
+	if account := c.account(); hangUp != nil && account != "" && !f.of(account).Allow() {
 		hangUp()
 	}
 }

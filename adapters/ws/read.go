@@ -54,7 +54,7 @@ func (c *connection) serve(data []byte) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
-	return c.wire.command(service.WithHangUp(ctx, c.cut), data)
+	return c.wire.command(service.WithHangUp(ctx, c.hangUp), data)
 }
 
 // readFrame reads one frame, and at most one byte more of it than the limit.

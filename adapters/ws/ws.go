@@ -78,7 +78,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this is a WebSocket endpoint", http.StatusUpgradeRequired)
 		return
 	}
-	c := &connection{handler: h, w: w, r: r, peer: call.From(r, "ws", "json")}
+	c := &connection{handler: h, w: w, r: r, peer: call.From(r, "ws", "json"), below: service.HangUp(r.Context())}
 	c.wire = chooseWire(c)
 	if r.URL.Query().Get("auth") == "frame" && !c.awaitCredentials() {
 		return
@@ -131,6 +131,7 @@ type connection struct {
 	handler *handler
 	wire    wire
 	peer    call.Peer
+	below   func() // hangs up on the connection that this is made of; nil where it knows no such thing
 	conn    *websocket.Conn
 	in      *poll.Conn
 	out     *outlet.Outlet
@@ -280,6 +281,14 @@ func (c *connection) finish() {
 		timer.Stop()
 		c.out.Finish()
 	}
+}
+
+// hangUp cuts the connection of a client that floods the server.
+func (c *connection) hangUp() {
+	if c.below != nil {
+		c.below()
+	}
+	c.cut()
 }
 
 // cut ends the connection.

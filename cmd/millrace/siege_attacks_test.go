@@ -42,6 +42,7 @@ const (
 )
 
 var attacks = []attack{
+	{"no attack, on a machine that others keep busy", nil, 2, 2, 1, silent, light, keepsBusy},
 	{"half of each handshake, and then a byte now and then", nil, 180, 900, 1000, silent, light, trickle()},
 	{"no first frame", nil, 200, 900, 1000, silent, light, says(getSocket("?auth=frame", ""))},
 	{"idle connections from one address, of which it may have 1,000", nil, 2000, 10_000, 2000, silent, light, says("")},
@@ -61,8 +62,15 @@ var attacks = []attack{
 	{"10,000 commands in a request", nil, 4, 8, 20, 4 * talking, heavy, postsMuch()},
 }
 
-// manyConnections lets one address have as many connections as there are.
-var manyConnections = []string{"--limits-address-connections", "20000", "--limits-address-sessions", "20000"}
+// manyConnections lets one address have as many connections and streams as there are.
+var manyConnections = []string{"--limits-address-connections", "20000", "--limits-address-sessions", "20000", "--limits-call-rate", "20000"}
+
+// keepsBusy does nothing to the server. It is what the others are compared with:
+// attackers on the machine of the server cost something by being there.
+func keepsBusy(ctx context.Context, _ net.Conn, _ func(context.Context) bool) {
+	for ctx.Err() == nil {
+	}
+}
 
 // says has connections that say something once, and then only listen.
 func says(what string) abuse {

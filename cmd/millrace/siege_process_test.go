@@ -33,9 +33,9 @@ type order struct {
 	Sockets int    `json:"sockets"`
 }
 
-// onslaught is an attack while it lasts: a process of the lowest priority, which
-// has of the processors what nobody else wants. What slows a client then is the
-// server, not who attacks it.
+// onslaught is an attack while it lasts: a process of the class for what has no
+// hurry (SCHED_IDLE), which has of the processors what nobody else wants, and has to
+// make way at once. What slows a client then is the server, not who attacks it.
 type onslaught struct {
 	command *exec.Cmd
 	orders  io.Closer
@@ -54,7 +54,7 @@ func (s *besieged) attack(a attack, sockets int) *onslaught {
 	if err != nil {
 		s.Fatal(err)
 	}
-	o := &onslaught{command: exec.CommandContext(s.Context(), "nice", "-n", "19", self), said: newTranscript()} //nolint:gosec // this program
+	o := &onslaught{command: exec.CommandContext(s.Context(), "chrt", "--idle", "0", self), said: newTranscript()} //nolint:gosec // this program
 	o.command.Env = []string{attackVariable + "=" + string(text)}
 	o.command.Stdout, o.command.Stderr = o.said, os.Stderr
 	if o.orders, err = o.command.StdinPipe(); err == nil {

@@ -26,11 +26,13 @@ type besieged struct {
 }
 
 // besiege starts a program that counts the connections of this machine, so that
-// those who attack come to their limit as they would from elsewhere.
+// those who attack come to their limit as they would from elsewhere. Strangers may do
+// there what users do, and no more: who may do everything is not counted.
 func besiege(t *testing.T, path string, flags ...string) *besieged {
 	t.Helper()
 	flags = append([]string{
 		"serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--trusted-proxies", "192.0.2.1", "--limits-publish-rate", "100000",
+		"--api-keys", "a-key-that-nobody-here-has", "--anonymous", `[{pattern: ">", actions: [subscribe, publish, presence, history]}]`,
 	}, flags...)
 	return &besieged{t, launch(t, exec.CommandContext(context.WithoutCancel(t.Context()), path, flags...))}
 }

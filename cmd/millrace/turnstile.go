@@ -50,6 +50,7 @@ func newTurnstile(listener net.Listener, limit int, trusted proxies, log *slog.L
 	t := &turnstile{
 		Listener: listener, proxies: trusted, log: log, secure: secure,
 		logged: rate.Sometimes{First: 1, Interval: time.Second}, from: map[netip.Addr]int{},
+		visitors: visitors{rate: rate.NewLimiter(maxVisits, maxVisits)},
 	}
 	t.limit.Store(int64(limit))
 	arrivals, err := lru.New[netip.Addr, *rate.Limiter](rememberedFrom)
@@ -67,18 +68,19 @@ func (t *turnstile) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
+		addr, counts := t.counts(conn.RemoteAddr())
+		if counts && !t.enter(addr) {
+			t.turnAway(conn, addr)
+			continue
+		}
 		limitUnsent(conn)
 		if t.secure {
 			conn = carrier.New(conn)
 		}
-		addr, counts := t.counts(conn.RemoteAddr())
-		switch {
-		case !counts:
-			return conn, nil
-		case t.enter(addr):
-			return t.counted(conn, addr), nil
+		if counts {
+			conn = &countedConn{Conn: conn, entrance: t, from: addr}
 		}
-		t.turnAway(conn, addr)
+		return conn, nil
 	}
 }
 
@@ -100,14 +102,27 @@ func (t *turnstile) counts(remote net.Addr) (netip.Addr, bool) {
 
 // mayCome reports whether an address may make one more connection now: to make one
 // costs more than to have it, and one that is over is not counted any more.
-func (t *turnstile) mayCome(addr netip.Addr) bool {
+func (t *turnstile) mayCome(addr netip.Addr) bool { return t.arrivalsOf(addr).Allow() }
+
+func (t *turnstile) arrivalsOf(addr netip.Addr) *rate.Limiter {
 	limit := max(int(t.limit.Load()), minArrivals)
 	limiter, found := t.arrivals.Get(addr)
 	if !found || limiter.Burst() != limit {
 		limiter = rate.NewLimiter(rate.Limit(limit)/arrivalSeconds, limit)
 		t.arrivals.Add(addr, limiter)
 	}
-	return limiter.Allow()
+	return limiter
+}
+
+// flooded has an address that the server had to hang up on come back later: what
+// it did counts for as many connections as it may make in a second. So it waits for
+// [arrivalSeconds] and a second at most, once it has behaved.
+func (t *turnstile) flooded(addr netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if arrivals := t.arrivalsOf(addr); arrivals.Tokens() > -float64(arrivals.Burst()) {
+		arrivals.ReserveN(time.Now(), arrivals.Burst()/arrivalSeconds)
+	}
 }
 
 func (t *turnstile) enter(addr netip.Addr) bool {
@@ -129,16 +144,13 @@ func (t *turnstile) leave(addr netip.Addr) {
 	}
 }
 
-func (t *turnstile) counted(conn net.Conn, addr netip.Addr) net.Conn {
-	return &countedConn{Conn: conn, entrance: t, from: addr}
-}
-
 // countedConn is a connection that leaves when it is closed.
 type countedConn struct {
 	net.Conn
 	entrance *turnstile
 	from     netip.Addr
 	left     atomic.Bool
+	flooded  atomic.Bool
 }
 
 // Close implements [net.Conn].
@@ -149,8 +161,14 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// hangUp closes the connection of a caller who floods the server.
-func (c *countedConn) hangUp() { _ = c.Close() } // it is closed either way
+// hangUp closes the connection of a caller who floods the server, and who is not
+// to come back at once.
+func (c *countedConn) hangUp() {
+	if !c.flooded.Swap(true) {
+		c.entrance.flooded(c.from)
+	}
+	_ = c.Close() // it is closed either way
+}
 
 // Unwrapped is the connection itself, for who sends past the library. Only the
 // outer one is closed.
@@ -164,7 +182,7 @@ func (t *turnstile) turnAway(conn net.Conn, addr netip.Addr) {
 	t.logged.Do(func() {
 		t.log.Warn("connections are refused", "setting", limitConnections, "limit", limit, "address", addr.String(), "refused", t.refused.Load())
 	})
-	if t.secure || !t.visitors.see(conn, tooManyConnections(limit)) {
+	if t.secure || !t.visitors.see(conn, limit) {
 		conn.Close() //nolint:errcheck // nobody was let in
 	}
 }
@@ -192,6 +210,7 @@ func tooManyConnections(limit int64) []byte {
 
 const (
 	maxVisitors = 64          // that are answered at once; others are cut without a word
+	maxVisits   = 1000        // a second
 	visit       = time.Second // how long each of them may take
 	visitBytes  = 64 << 10    // how much each of them may ask
 )
@@ -199,6 +218,8 @@ const (
 // visitors are connections that are answered once and not let in. They are few,
 // and stay only briefly.
 type visitors struct {
+	rate *rate.Limiter
+
 	mu      sync.Mutex
 	closed  bool
 	conns   map[net.Conn]bool
@@ -206,10 +227,10 @@ type visitors struct {
 }
 
 // see answers a visitor, if there is time for one more.
-func (v *visitors) see(conn net.Conn, answer []byte) bool {
+func (v *visitors) see(conn net.Conn, limit int64) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.closed || len(v.conns) >= maxVisitors {
+	if v.closed || len(v.conns) >= maxVisitors || !v.rate.Allow() {
 		return false
 	}
 	if v.conns == nil {
@@ -218,7 +239,7 @@ func (v *visitors) see(conn net.Conn, answer []byte) bool {
 	v.conns[conn] = true
 	v.running.Go(func() {
 		defer v.forget(conn)
-		_ = answerOnce(conn, answer) // who does not wait for the answer has none
+		_ = answerOnce(conn, tooManyConnections(limit)) // who does not wait for the answer has none
 	})
 	return true
 }

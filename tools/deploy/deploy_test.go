@@ -26,35 +26,58 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Kustomize puts the manifests together, each is of the API of Kubernetes with no
-// field too many, and the pods are of the level that the namespace enforces.
-func TestTheManifestsAreOfTheAPIOfKubernetes(t *testing.T) {
+// manifests are those of Kubernetes, as Kustomize puts them together.
+type manifests struct {
+	namespace  corev1.Namespace
+	deployment appsv1.Deployment
+	budget     policyv1.PodDisruptionBudget
+	network    networkingv1.NetworkPolicy
+	config     corev1.ConfigMap
+	services   []corev1.Service
+}
+
+// readManifests reads each by the API of Kubernetes, which refuses a field too many.
+func readManifests(t *testing.T) *manifests {
+	t.Helper()
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../../deploy/kubernetes")
 	if err != nil {
 		t.Fatal(err)
 	}
+	var m manifests
 	seen := map[string]int{}
-	deployment := &appsv1.Deployment{}
 	for _, resource := range resources.Resources() {
 		kind := resource.GetApiVersion() + " " + resource.GetKind()
+		var service corev1.Service
 		into := map[string]any{
-			"v1 Namespace": &corev1.Namespace{}, "v1 Service": &corev1.Service{}, "v1 ConfigMap": &corev1.ConfigMap{},
-			"apps/v1 Deployment": deployment, "policy/v1 PodDisruptionBudget": &policyv1.PodDisruptionBudget{},
-			"networking.k8s.io/v1 NetworkPolicy": &networkingv1.NetworkPolicy{},
+			"v1 Namespace": &m.namespace, "v1 Service": &service, "v1 ConfigMap": &m.config,
+			"apps/v1 Deployment": &m.deployment, "policy/v1 PodDisruptionBudget": &m.budget,
+			"networking.k8s.io/v1 NetworkPolicy": &m.network,
 		}[kind]
 		text, err := resource.AsYAML()
 		if err == nil {
 			err = yaml.UnmarshalStrict(text, into)
 		}
 		if err != nil {
-			t.Errorf("%s: %v", kind, err)
+			t.Fatalf("%s: %v", kind, err)
+		}
+		if service.Name != "" {
+			m.services = append(m.services, service)
 		}
 		seen[kind]++
 	}
-	if len(seen) != 6 || seen["v1 Service"] != 2 {
-		t.Errorf("there are %v", seen)
+	if len(seen) != 6 || len(resources.Resources()) != 7 || len(m.services) != 2 {
+		t.Fatalf("there are %v", seen)
 	}
-	checkRestricted(t, deployment)
+	return &m
+}
+
+// The pods are of the level that the namespace enforces.
+func TestThePodsAreRestricted(t *testing.T) {
+	m := readManifests(t)
+	if level := m.namespace.Labels["pod-security.kubernetes.io/enforce"]; level != string(api.LevelRestricted) {
+		t.Errorf("the namespace enforces %q", level)
+	}
+	checkRestricted(t, &m.deployment)
 }
 
 func checkRestricted(t *testing.T, deployment *appsv1.Deployment) {
