@@ -251,6 +251,25 @@ describe('tabs that share a connection', () => {
     expect(second.slice(confirmed).flatMap((frame) => (isDelivery(frame) ? [frame.offset] : []))).toEqual([5, 6]);
   });
 
+  it('ask again where the server could not end the subscription that is to begin anew', () => {
+    const only = (...types: string[]) => ({ channel: 'chat', filter: { types } });
+    const { link, told } = tabsOf(only('one'), { ...only('two'), recent: 1 });
+    confirm(link, 'chat', 3);
+    const began = { type: 'subscribed', for: 'chat', offset: 3, epoch: 'e' } as const;
+    link.send({ ...began, id: link.of('subscribe').at(-1)?.id, already: true }); // its unsubscribe was one command too many
+    expect(told[1]).toEqual([]);
+    vi.advanceTimersByTime(1000);
+    expect(link.sent.slice(-2)).toMatchObject([
+      { type: 'unsubscribe', channel: 'chat' },
+      { type: 'subscribe', channel: 'chat', filter: undefined },
+    ]);
+    link.send({ ...began, id: link.of('subscribe').at(-1)?.id });
+    const asked = link.sent.at(-1);
+    expect(asked).toMatchObject({ type: 'history', channel: 'chat', limit: 1 });
+    link.send({ type: 'history', id: asked?.id, for: 'chat', next: undefined, messages: [], offset: 3, epoch: 'e' });
+    expect(told[1]).toMatchObject([{ ...began, id: 1 }, { type: 'checkpoint' }]);
+  });
+
   it('keep what they have when one of them may not read the newest messages', () => {
     const { link, told } = tabsOf({ channel: 'chat' }, { channel: 'chat', recent: 1 });
     confirm(link, 'chat', 3);

@@ -50,6 +50,9 @@ interface Attempt {
 /** About how long to wait before looking again for a server that does not drain, in milliseconds. */
 const elsewhere = 1000;
 
+/** How long to wait before asking again for what was refused for now, in milliseconds. */
+const again = 1000;
+
 /** How many messages that a tab does not want back are remembered. */
 const mostExcluded = 1000;
 
@@ -254,9 +257,15 @@ export function createHub(transport: Transport): Hub {
     else if (tabs.has(by.tab)) by.tab.post({ frame });
   }
 
-  /** A subscription began, or was refused. */
+  /** A subscription began, or was refused. One that was there before it has not been ended: that was refused for now. */
   function began(topic: Topic<Tab>, name: string, tab: Tab, frame: Notice): void {
     const { asking } = topic;
+    if (asking && frame.type === 'subscribed' && frame.already) {
+      setTimeout(() => {
+        if (topics.get(name) === topic && topic.asking === asking) begin(topic, asking.tab, asking.wish);
+      }, again);
+      return;
+    }
     topic.asking = undefined;
     topic.beganBy = tab;
     if (asking?.replays && frame.type === 'subscribed') read(tab, asking.wish);
