@@ -8,7 +8,7 @@ const budgets = [
   { name: 'core + all transports', kilobytes: 8, from: ['createClient', 'websocket', 'connectStream', 'sse'] },
   { name: 'React', kilobytes: 10, entry: 'react/index' },
   { name: 'everything (/realtime)', kilobytes: 12, entry: 'realtime/index' },
-  { name: '/shared', kilobytes: 4, entry: 'shared/index' },
+  { name: '/shared', kilobytes: 4.5, entry: 'shared/index' },
   { name: '/flags', kilobytes: 0.5, entry: 'flags/index' },
 ];
 

@@ -147,6 +147,8 @@ export type Notice = { readonly id?: number | undefined } & (
       readonly epoch?: string | undefined;
       readonly resumed?: boolean | undefined;
       readonly already?: boolean | undefined;
+      /** The newest message at this moment: up to here it is replay. */
+      readonly head?: Position | undefined;
     }
   | { readonly type: 'unsubscribed'; readonly for: string; readonly error?: ErrorBody | undefined }
   | {

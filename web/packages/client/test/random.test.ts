@@ -14,8 +14,11 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-it('keeps its promises, in whatever order things happen', { timeout: 120_000 }, async () => {
+it.each([
+  ['a client', 1],
+  ['each of several tabs that share a connection', 3],
+])('%s keeps its promises, in whatever order things happen', { timeout: 120_000 }, async (_, tabs) => {
   let seed = first;
-  while (seed < first + programs) await run(seed++);
+  while (seed < first + programs) await run(seed++, tabs);
   expect(seed).toBe(first + programs);
 });

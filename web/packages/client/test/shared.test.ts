@@ -5,7 +5,7 @@ import { createHub, type Hub } from '../src/shared/hub.ts';
 import { createTab } from '../src/shared/tab.ts';
 import { createFakeServer, type FakeServer } from '../src/testing/index.ts';
 import { type Delivery, type Frame, isDelivery, type SubscribeCommand } from '../src/wire.ts';
-import { by, confirm, fakeTransport, message } from './fake.ts';
+import { by, confirm, type FakeLink, fakeTransport, message } from './fake.ts';
 
 let server: FakeServer;
 let devtools: Devtools;
@@ -132,20 +132,25 @@ describe('tabs that share a connection', () => {
   function tabsOf(...wishes: Omit<SubscribeCommand, 'type'>[]) {
     const transport = fakeTransport();
     const alone = createHub(transport);
-    const told = wishes.map((wish) => {
-      const frames: Frame[] = [];
-      const { receive } = alone.seat((message) => 'frame' in message && frames.push(message.frame));
-      receive({
-        open: { token: undefined, session: undefined, subscriptions: [{ ...wish, type: 'subscribe', id: 1 }] },
-      });
-      return frames;
-    });
-    transport.link().open();
-    return { link: transport.link(), told };
+    const told: Frame[][] = wishes.map(() => []);
+    const receive = told.map(
+      (frames) => alone.seat((message) => 'frame' in message && frames.push(message.frame)).receive,
+    );
+    function reopen(): FakeLink {
+      for (const [i, wish] of wishes.entries())
+        receive[i]?.({
+          open: { token: undefined, session: undefined, subscriptions: [{ ...wish, type: 'subscribe', id: 1 }] },
+        });
+      transport.link().open();
+      return transport.link();
+    }
+    return { link: reopen(), told, receive, reopen };
   }
 
   it('hear of a channel and of its pattern apart', () => {
     const { link, told } = tabsOf({ channel: 'chat.a' }, { channel: 'chat.*' });
+    for (const name of ['chat.a', 'chat.*']) confirm(link, name, 4);
+    for (const frames of told) frames.length = 0;
     const checkpoint = { type: 'checkpoint', for: 'chat.a', offset: 5, epoch: 'e' } as const;
     const gap = { type: 'gap', for: 'chat.a', reason: 'TRUNCATED', position: { offset: 6, epoch: 'e' } } as const;
     const pattern = 'chat.*';
@@ -268,6 +273,46 @@ describe('tabs that share a connection', () => {
     expect(asked).toMatchObject({ type: 'history', channel: 'chat', limit: 1 });
     link.send({ type: 'history', id: asked?.id, for: 'chat', next: undefined, messages: [], offset: 3, epoch: 'e' });
     expect(told[1]).toMatchObject([{ ...began, id: 1 }, { type: 'checkpoint' }]);
+  });
+
+  const isSubscribed = (frame: Frame) => 'type' in frame && frame.type === 'subscribed';
+
+  it('are given nothing before they are told that they are subscribed, and join where a replay ends', () => {
+    const { link, told } = tabsOf({ channel: 'chat', recent: 2 }, { channel: 'chat', presence: true });
+    const began = { type: 'subscribed', for: 'chat', offset: 0, epoch: 'e' } as const;
+    link.send({ ...began, id: link.of('subscribe').at(-1)?.id, head: { offset: 2, epoch: 'e' } });
+    link.send(message('chat', 1), message('chat', 2)); // the second asks again, for presence
+    expect(link.of('subscribe').at(-1)).toMatchObject({ since: { offset: 2, epoch: 'e' }, presence: true });
+    expect(told[1]).toEqual([]);
+    confirm(link, 'chat', 2, true);
+    link.send(message('chat', 3));
+    expect(told[1]).toMatchObject([{ ...began, offset: 2, resumed: false }, { offset: 3 }]); // it gave no position
+  });
+
+  it('do not take the answer to what another has given up for theirs', () => {
+    const { link, told, receive } = tabsOf({ channel: 'chat' }, { channel: 'other' });
+    receive[0]?.({ send: { type: 'unsubscribe', channel: 'chat' } });
+    receive[1]?.({ send: { type: 'subscribe', channel: 'chat', id: 1 } });
+    const [first, second] = link.of('subscribe').filter(({ channel }) => channel === 'chat');
+    const began = { type: 'subscribed', for: 'chat', epoch: 'e' } as const;
+    link.send({ ...began, id: first?.id, offset: 1 });
+    expect(told.flat()).toEqual([]);
+    link.send({ ...began, id: second?.id, offset: 2 });
+    expect(told.map((frames) => frames.filter(isSubscribed).length)).toEqual([0, 1]);
+  });
+
+  it('leave where a link before has entered, if they have left or gone meanwhile', () => {
+    const { link, receive, reopen } = tabsOf({ channel: 'a' }, { channel: 'a' });
+    for (const channel of ['left', 'gone', 'there'])
+      receive[0]?.({ send: { type: 'enter', channel, data: channel, id: undefined } });
+    link.drop();
+    const next = reopen();
+    receive[0]?.({ send: { type: 'leave', channel: 'left' } });
+    receive[0]?.({ send: { type: 'enter', channel: 'there', data: 'there' } });
+    const left = () => next.sent.flatMap((c) => (c.type === 'leave' ? [c.channel] : []));
+    expect(left()).toEqual(['left']);
+    vi.advanceTimersByTime(1000);
+    expect(new Set(left())).toEqual(new Set(['left', 'gone']));
   });
 
   it('keep what they have when one of them may not read the newest messages', () => {

@@ -10,7 +10,7 @@ import {
   positionOf,
 } from '../wire.ts';
 import type { ToHub, ToTab } from './messages.ts';
-import { createTopic, type Topic, type Wish } from './topic.ts';
+import { type Asking, createTopic, type Topic, type Wish } from './topic.ts';
 
 /** The place of one tab at a hub. */
 export interface Seat {
@@ -37,8 +37,9 @@ interface Tab {
 interface Asked {
   readonly tab: Tab;
   readonly id: number | undefined;
-  readonly topic?: string;
-  /** It asks for the newest messages of a topic that goes on. */
+  /** It asks for a subscription. */
+  readonly asking?: Asking<Tab>;
+  /** It asks for the newest messages of one that goes on. */
   readonly wish?: Wish;
 }
 
@@ -49,6 +50,8 @@ interface Attempt {
 
 /** About how long to wait before looking again for a server that does not drain, in milliseconds. */
 const elsewhere = 1000;
+
+const lostLink: ErrorBody = { reason: 'CONNECTION_LOST', message: 'the link is lost' };
 
 /** How long to wait before asking again for what was refused for now, in milliseconds. */
 const again = 1000;
@@ -66,9 +69,11 @@ export function createHub(transport: Transport): Hub {
   const topics = new Map<string, Topic<Tab>>();
   const asked = new Map<number, Asked>();
   const present = new Map<string, Map<Tab, unknown>>();
+  const entered = new Set<string>(); // where the session may be present from a link before: tabs enter again, but for those that have gone
   const excluded = new Map<string, Tab>(); // message ids, and who does not want them
   let current: Attempt | undefined; // has the link that is in use
   let coming: Attempt | undefined; // opens one, which takes its place
+  let taken: Attempt | undefined; // another one has asked for its session, for which alone the server may end it
   let isOpen = false;
   let hello: Extract<Notice, { type: 'hello' }> | undefined;
   let last = 0;
@@ -78,7 +83,9 @@ export function createHub(transport: Transport): Hub {
     const counts = (): boolean => attempt === current || attempt === coming;
     const next = (delay: number | undefined): void => {
       setTimeout(() => {
-        if (current && !coming) open({ ...context, session: hello?.sessionToken });
+        if (!current || coming) return;
+        taken = current;
+        open({ ...context, session: hello?.sessionToken });
       }, delay);
     };
     coming = attempt;
@@ -98,7 +105,7 @@ export function createHub(transport: Transport): Hub {
         },
         closed(error) {
           if (!counts()) return;
-          if (!current || !coming) end(error.body);
+          if (!current || !coming) end(attempt === taken && !error.retryable ? lostLink : error.body);
           else if (attempt === current) current = undefined;
           else {
             coming = undefined;
@@ -120,9 +127,15 @@ export function createHub(transport: Transport): Hub {
     }
     isOpen = true;
     for (const tab of tabs) welcome(tab);
+    setTimeout(() => {
+      if (attempt !== current) return;
+      for (const channel of entered) if (!present.get(channel)?.size) send({ type: 'leave', channel });
+      entered.clear();
+    }, again);
   }
 
   function forgetAll(): void {
+    for (const channel of present.keys()) entered.add(channel);
     for (const map of [topics, asked, present, excluded]) map.clear();
   }
 
@@ -138,6 +151,7 @@ export function createHub(transport: Transport): Hub {
     isOpen = false;
     for (const link of links) link?.close(leave);
     forgetAll();
+    if (leave) entered.clear();
   }
 
   function toAll(message: ToTab): void {
@@ -164,6 +178,7 @@ export function createHub(transport: Transport): Hub {
     topics.set(name, topic);
     const isNew = topic.tabs.size === 0 && !topic.asking;
     topic.tabs.set(tab, wish);
+    topic.confirmed.delete(tab);
     if (topic.asking) topic.queue.push({ tab, wish });
     else if (isNew) begin(topic, tab, wish);
     else join(topic, tab, wish);
@@ -173,7 +188,8 @@ export function createHub(transport: Transport): Hub {
   function begin(topic: Topic<Tab>, tab: Tab, wish: Wish): void {
     const head = topic.head();
     const replays = Boolean(wish.recent && head && topic.tabs.size > 1);
-    topic.asking = { tab, wish, replays };
+    const asking = { tab, wish, replays };
+    topic.asking = asking;
     const wishes = [...topic.tabs.values()];
     const watched = wishes.some((each) => each.presence);
     topic.filter = wishes.every((each) => isSame(each.filter, wish.filter)) ? wish.filter : undefined;
@@ -185,7 +201,7 @@ export function createHub(transport: Transport): Hub {
         ...(watched && { presence: true }),
         ...(replays && { since: head, recent: 0 }),
       },
-      { tab, id: wish.id, topic: wish.channel },
+      { tab, id: wish.id, asking },
     );
   }
 
@@ -209,15 +225,17 @@ export function createHub(transport: Transport): Hub {
   /** Reads the newest messages. */
   function read(tab: Tab, wish: Wish): void {
     const { channel, recent: limit = 0 } = wish;
-    send({ type: 'history', channel, limit, newest: true }, { tab, id: wish.id, topic: channel, wish });
+    send({ type: 'history', channel, limit, newest: true }, { tab, id: wish.id, wish });
   }
 
   function confirm(tab: Tab, { channel, id }: Wish, rest: object): void {
-    tab.post({ frame: { type: 'subscribed', for: channel, id, ...rest } });
+    topics.get(channel)?.confirmed.add(tab);
+    tab.post({ frame: { ...rest, type: 'subscribed', for: channel, id } });
   }
 
   function unsubscribe(tab: Tab, name: string): void {
     const topic = topics.get(name);
+    topic?.confirmed.delete(tab);
     if (!topic?.tabs.delete(tab) || topic.tabs.size > 0) return;
     topics.delete(name);
     send({ type: 'unsubscribe', channel: name });
@@ -227,7 +245,7 @@ export function createHub(transport: Transport): Hub {
     if (isDelivery(frame)) {
       const topic = topics.get(nameOf(frame));
       topic?.keep(frame);
-      for (const [tab, wish] of topic?.tabs ?? []) give(tab, wish, frame);
+      for (const [tab, wish] of topic?.tabs ?? []) if (topic?.confirmed.has(tab)) give(tab, wish, frame);
       return;
     }
     const by = frame.id === undefined ? undefined : asked.get(frame.id);
@@ -248,38 +266,48 @@ export function createHub(transport: Transport): Hub {
     if (at) tab.post({ frame: { type: 'checkpoint', for: channel, ...at, pattern } });
   }
 
-  function answer(by: Asked, frame: Notice): void {
-    const topic = by.topic === undefined ? undefined : topics.get(by.topic);
-    if (topic && by.wish && frame.type === 'history') replay(topic, by.tab, by.wish, frame);
-    else if (topic && by.wish) refuse(by.tab, by.wish, frame);
-    else if (topic && by.topic !== undefined) began(topic, by.topic, by.tab, frame);
-    else if (frame.type === 'auth') toAll({ frame });
-    else if (tabs.has(by.tab)) by.tab.post({ frame });
+  function answer({ tab, id, asking, wish }: Asked, frame: Notice): void {
+    const name = asking?.wish.channel ?? wish?.channel;
+    const topic = name === undefined ? undefined : topics.get(name);
+    if (asking) {
+      if (topic?.asking === asking) began(topic, asking, frame);
+    } else if (wish) {
+      if (!topic || !isWanted(topic, tab, wish)) return;
+      if (frame.type === 'history') replay(topic, tab, wish, frame);
+      else refuse(tab, wish, frame);
+    } else if (frame.type === 'auth') toAll({ frame });
+    else if (tabs.has(tab)) tab.post({ frame: { ...frame, id } });
+  }
+
+  /** Whether a tab has not asked for something else meanwhile. */
+  function isWanted(topic: Topic<Tab>, tab: Tab, { id }: Wish): boolean {
+    return topic.tabs.get(tab)?.id === id && tabs.has(tab);
   }
 
   /** A subscription began, or was refused. One that was there before it has not been ended: that was refused for now. */
-  function began(topic: Topic<Tab>, name: string, tab: Tab, frame: Notice): void {
-    const { asking } = topic;
-    if (asking && frame.type === 'subscribed' && frame.already) {
+  function began(topic: Topic<Tab>, asking: Asking<Tab>, frame: Notice): void {
+    const { tab, wish, replays } = asking;
+    if (frame.type === 'subscribed' && frame.already) {
       setTimeout(() => {
-        if (topics.get(name) === topic && topic.asking === asking) begin(topic, asking.tab, asking.wish);
+        if (topics.get(wish.channel) === topic && topic.asking === asking) begin(topic, tab, wish);
       }, again);
       return;
     }
     topic.asking = undefined;
     topic.beganBy = tab;
-    if (asking?.replays && frame.type === 'subscribed') read(tab, asking.wish);
-    else if (tabs.has(tab)) tab.post({ frame });
-    if (frame.type === 'subscribed') topic.begin(frame);
-    else if (frame.type === 'error') {
-      topic.tabs.delete(tab);
-      for (const other of topic.tabs.keys())
-        if (!topic.queue.some((each) => each.tab === other))
-          other.post({ frame: { type: 'unsubscribed', for: name, error: frame } });
-      topics.delete(name);
+    const own = isWanted(topic, tab, wish) ? topic.tabs.get(tab) : undefined;
+    if (frame.type === 'subscribed') {
+      if (own && replays) read(tab, own);
+      else if (own) confirm(tab, own, { ...frame, resumed: frame.resumed && own.since !== undefined });
+      topic.begin(frame);
+    } else if (frame.type === 'error') {
+      topics.delete(wish.channel);
+      for (const [each, { channel, id }] of topic.tabs)
+        if (topic.confirmed.has(each)) each.post({ frame: { type: 'unsubscribed', for: channel, error: frame } });
+        else if (!topic.queue.some((queued) => queued.tab === each)) each.post({ frame: { ...frame, id } });
     }
-    for (const { tab: next, wish } of topic.queue.splice(0))
-      if (tabs.has(next) && topic.tabs.has(next)) subscribe(next, wish);
+    for (const { tab: next, wish: theirs } of topic.queue.splice(0))
+      if (isWanted(topic, next, theirs)) subscribe(next, theirs);
   }
 
   /** The newest messages may not be read: that concerns nobody else. */
@@ -308,7 +336,8 @@ export function createHub(transport: Transport): Hub {
     const isFurther = frame.type === 'gap' && isBeyond(topic.head(), frame.position);
     if (frame.type === 'checkpoint' || frame.type === 'gap') topic.keep(frame);
     for (const [tab, wish] of topic.tabs)
-      if (frame.type === 'presence' ? wish.presence : !isFurther || tab === topic.beganBy) tab.post({ frame });
+      if (frame.type === 'presence' ? wish.presence : topic.confirmed.has(tab) && (!isFurther || tab === topic.beganBy))
+        tab.post({ frame });
     if (frame.type === 'unsubscribed' && frame.error && 'for' in frame) topics.delete(frame.for);
   }
 
@@ -338,12 +367,12 @@ export function createHub(transport: Transport): Hub {
     send({ ...c, ...(messageId && { messageId }) }, { tab, id: c.id });
   }
 
+  /** A link before may have entered what this one knows nothing of. */
   function leave(tab: Tab, channel: string): void {
     const who = present.get(channel);
-    if (!who?.delete(tab)) return;
-    const [other] = [...who.values()].slice(-1);
-    if (who.size > 0) send({ type: 'enter', channel, data: other });
-    else send({ type: 'leave', channel });
+    const was = who?.delete(tab);
+    if (!who?.size) send({ type: 'leave', channel });
+    else if (was) send({ type: 'enter', channel, data: [...who.values()].at(-1) });
   }
 
   function remove(tab: Tab, goodbye: boolean): void {
@@ -354,7 +383,7 @@ export function createHub(transport: Transport): Hub {
 
   function forget(tab: Tab): void {
     for (const name of [...topics.keys()]) unsubscribe(tab, name);
-    for (const name of present.keys()) leave(tab, name);
+    for (const [name, who] of present) if (who.has(tab)) leave(tab, name);
   }
 
   return {

@@ -20,6 +20,8 @@ export interface Asking<Tab> {
  */
 export interface Topic<Tab> {
   readonly tabs: Map<Tab, Wish>;
+  /** Those that were told that they are subscribed: nothing comes before that. */
+  readonly confirmed: Set<Tab>;
   /** Who waits for the answer to the subscribe command under way. */
   asking: Asking<Tab> | undefined;
   /** What the server applies: that of the tabs, if they have the same. */
@@ -50,6 +52,7 @@ export function createTopic<Tab>(name: string): Topic<Tab> {
 
   return {
     tabs,
+    confirmed: new Set(),
     asking: undefined,
     filter: undefined,
     beganBy: undefined,
@@ -58,7 +61,8 @@ export function createTopic<Tab>(name: string): Topic<Tab> {
     begin(notice) {
       kept = [];
       start = positionOf(notice);
-      if (!head || !start || head.epoch !== start.epoch || start.offset > head.offset) head = start;
+      const to = notice.head ?? start;
+      if (!head || !to || head.epoch !== to.epoch || to.offset > head.offset) head = to;
     },
     keep(frame) {
       if ('channel' in frame) {

@@ -129,8 +129,9 @@ export function createSession(house: House, id: string, user: string, events: Li
       return;
     }
     subscriptions.set(channel, { presence: watch });
-    const { at, resumed, gap, messages } = house.log(channel).begin(wish);
-    reply(id, { type: 'subscribed', for: channel, ...at, resumed });
+    const log = house.log(channel);
+    const { at, resumed, gap, messages } = log.begin(wish);
+    reply(id, { type: 'subscribed', for: channel, ...at, resumed, head: log.position() });
     if (gap) send(gap);
     for (const message of messages) send(message);
     if (watch) send(presence(channel));

@@ -21,6 +21,8 @@ export interface Stage {
   /** Where the client is to be present, and with what. */
   readonly present: Map<string, string>;
   readonly page: EventTarget;
+  /** What the client has is known by this. */
+  readonly tab: number;
 }
 
 /** Lets happen what waits for nothing. */
@@ -42,7 +44,7 @@ const refusable = ['subscribe', 'unsubscribe', 'publish', 'enter', 'leave'] as c
 export type Action = () => string | undefined | Promise<string | undefined>;
 
 /** Makes what can happen, each as often as chance is to pick it. */
-export function actionsOf({ chance, client, world, followers, published, present, page }: Stage): Action[] {
+export function actionsOf({ chance, client, world, followers, published, present, page, tab }: Stage): Action[] {
   const channels = [...world.logs.channels.keys()];
   const retained: Undo[] = [];
   let last = 0;
@@ -75,7 +77,7 @@ export function actionsOf({ chance, client, world, followers, published, present
 
   function publish(): string {
     const channel = chance.pick(channels) as string;
-    const entry: Published = { channel, data: `own ${++last}`, outcome: undefined };
+    const entry: Published = { channel, data: `own ${tab}.${++last}`, outcome: undefined };
     published.push(entry);
     client.publish(channel, entry.data, { messageType: chance.oneIn(2) ? 'shown' : 'hidden' }).then(
       () => {
@@ -115,7 +117,7 @@ export function actionsOf({ chance, client, world, followers, published, present
   }
   function enter(): string {
     const { name, channel } = followers[chance.below(2)] as Follower;
-    const data = `data ${++last}`;
+    const data = `data ${tab}.${++last}`;
     if (present.has(name) && chance.oneIn(2)) channel.presence.update(data);
     else channel.presence.enter(data);
     present.set(name, data);

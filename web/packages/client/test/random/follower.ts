@@ -23,6 +23,14 @@ export interface Follower {
 /** What a handler has had: the number of messages of each channel, first to last, that it is not owed any more. */
 type Had = Map<string, number>;
 
+interface Handler {
+  readonly had: Had;
+  /** What it has received. */
+  readonly got: Set<string>;
+  started: boolean;
+  undo: Undo;
+}
+
 /** From when a name is wanted until it is not. */
 interface Period {
   confirmed: boolean;
@@ -30,17 +38,25 @@ interface Period {
   readonly before: ReadonlyMap<string, number>;
 }
 
-/** Makes the follower of a name. What it is `joined` to by an address may bring it more than it asked for. */
+/** What a follower has to bear. */
+export interface Bears {
+  /** It may receive what was published before it was wanted. */
+  readonly older: boolean;
+  /** It begins somewhere on the way from where it is told to what there is by then. */
+  readonly vague: boolean;
+}
+
+/** Makes the follower of a name. */
 export function createFollower(
   client: Client,
   name: string,
   options: ChannelOptions,
   logs: Logs,
-  joined: boolean,
+  bears: Bears,
   fault: (text: string) => never,
 ): Follower {
   const channel = client.channel(name, options);
-  const handlers: { readonly had: Had; started: boolean; readonly undo: Undo }[] = [];
+  const handlers: Handler[] = [];
   const watchers: Undo[] = [];
   const types = options.filter?.types;
   let period: Period | undefined;
@@ -62,18 +78,23 @@ export function createFollower(
   }
 
   function startAt(had: Had, at: Position): void {
-    for (const c of own()) if (!had.has(c)) had.set(c, upTo(c, at));
+    for (const c of own()) if (!had.has(c)) had.set(c, bears.vague ? all(c).length : upTo(c, at));
   }
 
-  function receive(handler: { readonly had: Had }, message: Message): void {
+  function receive(handler: Handler, message: Message): void {
     const { channel: of, position } = message;
     const index = all(of).findIndex((m) => m.epoch === position?.epoch && m.offset === position.offset);
     if (index < 0) fault(`${name} received what was never placed`);
     const text = `${of} ${index + 1} (${position?.offset}@${position?.epoch})`;
-    if (!joined && !options.recent && index < (period?.before.get(of) ?? 0))
+    if (!bears.older && !options.recent && index < (period?.before.get(of) ?? 0))
       fault(`${name} received ${text}, of before it was wanted`);
     const had = handler.had.get(of);
-    if (had !== undefined && index < had) fault(`${name} received ${text} again, or too late`);
+    if (had !== undefined && index < had) {
+      if (!bears.vague || handler.got.has(text)) fault(`${name} received ${text} again, or too late`);
+      handler.got.add(text);
+      return;
+    }
+    handler.got.add(text);
     const missed = had === undefined ? undefined : all(of).slice(had, index).find(owed);
     if (missed) fault(`${name} received ${text} without ${missed.offset}@${missed.epoch}`);
     handler.had.set(of, index + 1);
@@ -133,7 +154,8 @@ export function createFollower(
       else if (at)
         for (const { had: theirs, started } of handlers.slice(0, 1))
           if (started) for (const [c, n] of theirs) had.set(c, n);
-      const handler = { had, started: at !== undefined, undo: channel.subscribe((_, m) => receive(handler, m)) };
+      const handler: Handler = { had, got: new Set(), started: at !== undefined, undo: () => {} };
+      handler.undo = channel.subscribe((_, m) => receive(handler, m));
       handlers.push(handler);
     },
     unfollow: () => handlers.shift()?.undo(),

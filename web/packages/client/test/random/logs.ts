@@ -22,6 +22,8 @@ export interface Logs {
   position(name: string): Position;
   add(message: Delivery): { readonly message: Placed; readonly duplicate: boolean };
   begin(command: SubscribeCommand): Beginning;
+  /** The newest messages that are kept, newest first. */
+  newest(channel: string, limit: number): readonly Placed[];
   /** Forgets what is kept of a channel. */
   trim(channel: string): void;
   /** Whether anything was forgotten. */
@@ -100,6 +102,7 @@ export function createLogs(names: readonly string[]): Logs {
       const frames = recent > 0 ? kept(channel).slice(-recent) : [];
       return { at: { offset: of(channel).length - frames.length, epoch }, resumed: false, frames };
     },
+    newest: (channel, limit) => kept(channel).slice(-limit).toReversed(),
     trim(channel) {
       low.set(channel, of(channel).length + 1);
       forgot = true;

@@ -22,6 +22,8 @@ export interface Way {
 export interface World {
   readonly transport: Transport;
   readonly logs: Logs;
+  /** What links are subscribed to by their address. */
+  readonly joins: string | undefined;
   ways(): readonly Way[];
   publish(channel: string, type: string): void;
   /** What sessions are subscribed to, but for what they were joined to by an address. */
@@ -149,7 +151,8 @@ export function createWorld(names: readonly string[], joins: string | undefined,
         if (!joins) return;
         const command = { type: 'subscribe', channel: joins } as const;
         subscriptions.set(joins, { command, joined: true, watched: false, passed: new Map() });
-        post({ type: 'subscribed', for: joins, ...logs.position(joins), resumed: false });
+        const at = logs.position(joins);
+        post({ type: 'subscribed', for: joins, ...at, resumed: false, head: at });
       },
       toServer() {
         const command = state === 'open' ? up.shift() : undefined;
@@ -208,6 +211,10 @@ export function createWorld(names: readonly string[], joins: string | undefined,
       } else if (command.type === 'leave') {
         present(by, command.channel, undefined);
         reply({ type: 'present', for: command.channel, version: 0 });
+      } else if (command.type === 'history') {
+        const { channel, limit = 0 } = command;
+        const page = { messages: logs.newest(channel, limit).map(plain), next: undefined };
+        reply({ type: 'history', for: channel, ...page, ...logs.position(channel) });
       } else if (command.type === 'hello') post({ type: 'hello', sessionToken: by.token });
       else if (command.type === 'ping') post({ type: 'pong' });
       else throw new Error(`nobody sends ${command.type} here`);
@@ -225,7 +232,7 @@ export function createWorld(names: readonly string[], joins: string | undefined,
       }
       subscriptions.set(channel, { command, joined: false, watched: presence, passed: new Map() });
       const { at, resumed, frames } = logs.begin(command);
-      reply({ type: 'subscribed', for: channel, ...at, resumed });
+      reply({ type: 'subscribed', for: channel, ...at, resumed, head: logs.position(channel) });
       if (presence) post(presenceOf(channel));
       for (const frame of frames)
         if ('type' in frame && frame.type === 'gap') post(frame as Notice);
@@ -246,6 +253,7 @@ export function createWorld(names: readonly string[], joins: string | undefined,
   return {
     transport: { name: 'random', open: connect },
     logs,
+    joins,
     ways: () => [...ways],
     publish: (channel, type) => deliver(logs.add({ channel, type, data: `backend ${++published}` }).message),
     subscribed: () =>
