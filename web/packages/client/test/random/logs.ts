@@ -51,12 +51,14 @@ export function createLogs(names: readonly string[]): Logs {
   });
 
   /** What of a channel comes after a position: the table of resuming. */
-  function after(channel: string, since: Position): Beginning {
+  function after(channel: string, since: Position, onGap: SubscribeCommand['onGap'] = 'latest'): Beginning {
     const head = position(channel);
     const reason = since.epoch !== epoch ? 'EPOCH_CHANGED' : since.offset < head.offset && missing(channel, since);
     if (!reason) return { at: since, resumed: true, frames: kept(channel).filter((m) => m.offset > since.offset) };
-    const gap = { type: 'gap', for: channel, reason, requested: since, position: head } as const;
-    return { at: head, resumed: false, frames: [gap] };
+    const frames = onGap === 'oldest' ? kept(channel) : [];
+    const at = { offset: head.offset - frames.length, epoch };
+    const gap = { type: 'gap', for: channel, reason, requested: since, position: at } as const;
+    return { at, resumed: false, frames: [gap, ...frames] };
   }
   function missing(channel: string, since: Position): string | undefined {
     return since.offset < (low.get(channel) ?? 1) - 1 ? 'TRUNCATED' : undefined;
@@ -98,7 +100,7 @@ export function createLogs(names: readonly string[]): Logs {
     begin(command) {
       const { channel, since, recent = 0 } = command;
       if (isPattern(channel)) return resumePattern(command);
-      if (since) return after(channel, since);
+      if (since) return after(channel, since, command.onGap);
       const frames = recent > 0 ? kept(channel).slice(-recent) : [];
       return { at: { offset: of(channel).length - frames.length, epoch }, resumed: false, frames };
     },

@@ -181,7 +181,8 @@ function checkPresent(stages: readonly Stage[], world: World, fault: Fault): voi
 
 function optionsOf(name: string, chance: Chance): ChannelOptions {
   if (chance.oneIn(4) && name !== 'b.*') return { recent: 1 + chance.below(3) };
-  return chance.oneIn(4) ? { filter: { types: ['shown'] } } : {};
+  if (chance.oneIn(4)) return { filter: { types: ['shown'] } };
+  return chance.oneIn(4) && !isPattern(name) ? { onGap: 'oldest' } : {};
 }
 
 function same(what: string, got: readonly string[], want: readonly string[], fault: Fault): void {
