@@ -59,8 +59,8 @@ func (y *yielder) wait(deadline time.Time) bool {
 		sent, sendErr = y.to.Write(b[:])
 		return sendErr != nil
 	})
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = y.from.SetReadDeadline(time.Time{})
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		err = y.from.SetReadDeadline(time.Time{}) // it may be over by now, and the byte is there
 	}
 	if err == nil && sent > 0 {
 		_, err = y.from.Read(b[:])

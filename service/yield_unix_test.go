@@ -52,6 +52,20 @@ func TestWhoYieldsTooLateDoesNotWaitForWhatNobodySends(t *testing.T) {
 	}
 }
 
+// Nor may a deadline that is over between the byte's coming and its being taken: a
+// writer that cannot wait any more gives others only what the runtime gives them.
+func TestWhoYieldsAtTheLastMomentCanYieldAgain(t *testing.T) {
+	t.Parallel()
+	var y yielder
+	defer y.close()
+	y.open()
+	for i := range 20_000 {
+		if !y.wait(time.Now().Add(time.Duration(i%400) * 100 * time.Nanosecond)) {
+			t.Fatalf("after %d turns it cannot wait any more", i)
+		}
+	}
+}
+
 // processorTime is what the process has had so far.
 func processorTime(t *testing.T) time.Duration {
 	t.Helper()
