@@ -1,6 +1,7 @@
 package service
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -49,9 +50,12 @@ func (g *group) hasAtMost(n int) bool {
 	return len(g.members)+len(g.changes) <= n
 }
 
-// visit tells every subscription what the topic has for it. Only the writer calls
-// it.
-func (g *group) visit() {
+// visitTogether is how many subscriptions of a group are told without a pause.
+const visitTogether = 256
+
+// visit tells every subscription what the topic has for it, and pauses now and
+// then. Only the writer calls it, and not for the same group during a pause.
+func (g *group) visit(pause func()) {
 	g.marked.Store(false) // first: what is published from here on marks it anew
 	g.mu.Lock()
 	changes := g.changes
@@ -61,8 +65,13 @@ func (g *group) visit() {
 		g.make(c)
 	}
 	tail := g.topic.tail.Load()
-	for _, sub := range g.members {
-		sub.notify(tail)
+	for some := range slices.Chunk(g.members, visitTogether) {
+		for _, sub := range some {
+			sub.notify(tail)
+		}
+		if len(some) == visitTogether {
+			pause()
+		}
 	}
 }
 

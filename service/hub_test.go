@@ -309,13 +309,13 @@ func TestASessionOverItsBudgetLetsGoOfWhatWaits(t *testing.T) {
 	l.sub.session.budget = 3 * size
 	for offset := range uint64(3) {
 		h.deliver(messageAt("chat", offset+1))
-		l.writer.visit(math.MaxInt)
+		l.writer.visit(nil, math.MaxInt, func() {})
 	}
 	if pending := l.sub.session.pending.Load(); pending != 3*size || l.sub.cursor.Load() == nil {
 		t.Errorf("within the budget %d bytes wait, live %v", pending, l.sub.cursor.Load() != nil)
 	}
 	h.deliver(messageAt("chat", 4))
-	l.writer.visit(math.MaxInt)
+	l.writer.visit(nil, math.MaxInt, func() {})
 	if pending := l.sub.session.pending.Load(); pending != 0 || l.sub.cursor.Load() != nil {
 		t.Errorf("over the budget %d bytes wait, live %v", pending, l.sub.cursor.Load() != nil)
 	}

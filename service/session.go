@@ -103,10 +103,15 @@ func (s *Session) ready() *millracev1.Ready {
 
 // enqueue has the reader look at a subscription. Its queued flag is set.
 func (s *Session) enqueue(sub *subscription) {
+	s.put(sub)
+	s.awake()
+}
+
+// put puts a subscription where the reader finds it.
+func (s *Session) put(sub *subscription) {
 	s.mu.Lock()
 	s.queue = append(s.queue, sub)
 	s.mu.Unlock()
-	s.awake()
 }
 
 func (s *Session) awake() {

@@ -163,7 +163,8 @@ func (sub *subscription) notify(n *node) {
 		sub.settle()
 	}
 	if !sub.queued.Swap(true) {
-		s.enqueue(sub)
+		s.put(sub)
+		s.writer.visited(s)
 	}
 }
 

@@ -57,13 +57,13 @@ func (a Attachment) Go(run func()) { a.session.service.stopped.Go(run) }
 func (a Attachment) Leave(reason error) { a.session.finish(reason) }
 
 // sendTogether is for how many sessions an outbox waits: none of them waits long.
-const sendTogether = 64
+const sendTogether = 32
 
 // maxPause bounds how long a busy writer waits for more to send at once.
 const maxPause = 5 * time.Millisecond
 
 // maxTurn is after how long a sweep lets others have a turn.
-const maxTurn = time.Millisecond
+const maxTurn = 250 * time.Microsecond
 
 // writer tells its sessions what is published, and sends to those that are
 // attached to it, in turn, whatever each has pending in one write.
@@ -81,6 +81,7 @@ type writer struct {
 	// Owned by the goroutine of run.
 	work    []*Session
 	few     []*Session // served in the middle of a sweep
+	found   []*Session // by the visit that is under way
 	spare   []*group   // for groups
 	batch   batch      // of the session that is being sent to
 	blocks  blocks
@@ -158,31 +159,41 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-// sweep visits the groups that have something new, then the sessions that have
-// something to send.
+// sweep serves the sessions that have something to send, with those of the groups
+// that have something new.
 //
-// A channel of many subscribers takes long. Others do not wait for it: a sweep lets
-// the process have turns, and serves in between what came up for a few.
+// A channel of many subscribers takes long. Others do not wait for it: their turn is
+// first, and a sweep lets the process have turns, and serves in between what came up
+// for a few.
 func (w *writer) sweep(ctx context.Context) {
-	w.visit(math.MaxInt)
 	w.mu.Lock()
-	w.work, w.queue = w.queue, w.work[:0]
 	passed := w.passed
 	w.passed = nil
 	w.mu.Unlock()
 	turn := time.Now()
-	for left := w.work; len(left) > 0; {
-		n := min(len(left), sendTogether)
-		w.serve(ctx, left[:n])
-		left = left[n:]
-		if len(left) > 0 && time.Since(turn) >= maxTurn {
+	pause := func() {
+		if time.Since(turn) >= maxTurn {
 			w.yielder.yield()
 			w.serveFew(ctx)
 			turn = time.Now()
 		}
 	}
+	for _, most := range []int{sendTogether, math.MaxInt} {
+		w.mu.Lock()
+		w.work, w.queue = w.queue, w.work[:0]
+		w.mu.Unlock()
+		w.work = w.visit(w.work, most, pause)
+		for left := w.work; len(left) > 0; {
+			n := min(len(left), sendTogether)
+			w.serve(ctx, left[:n])
+			left = left[n:]
+			if len(left) > 0 {
+				pause()
+			}
+		}
+		clear(w.work)
+	}
 	w.blocks.reset()
-	clear(w.work)
 	for _, each := range passed {
 		close(each)
 	}
@@ -200,12 +211,17 @@ func (w *writer) serve(ctx context.Context, sessions []*Session) {
 // serveFew serves what came up during a sweep, as much as goes together. Large
 // groups wait for the next sweep: they have more to send in one write then.
 func (w *writer) serveFew(ctx context.Context) {
-	w.visit(sendTogether)
+	w.few = w.visit(w.few[:0], sendTogether, func() {})
 	w.mu.Lock()
+	w.queue = append(w.queue, w.few...)
 	n := min(len(w.queue), sendTogether)
 	w.few = append(w.few[:0], w.queue[:n]...)
 	w.queue = slices.Delete(w.queue, 0, n)
+	hasMore := len(w.queue) > 0
 	w.mu.Unlock()
+	if hasMore {
+		w.signal()
+	}
 	w.serve(ctx, w.few)
 	clear(w.few)
 }
@@ -221,21 +237,37 @@ func (w *writer) flush() {
 	}
 }
 
-// visit visits the groups that have something new and at most so many members.
-func (w *writer) visit(most int) {
+// visit visits the groups that have something new and at most so many members, and
+// appends the sessions that have something to send for it. During a pause it may be
+// called again, for others.
+func (w *writer) visit(found []*Session, most int, pause func()) []*Session {
 	w.mu.Lock()
 	groups := w.groups
-	w.groups = w.spare[:0]
+	w.groups, w.spare = w.spare, nil
 	w.mu.Unlock()
+	outer := w.found
+	w.found = found
 	for _, g := range groups {
 		if g.hasAtMost(most) {
-			g.visit()
+			g.visit(pause)
 		} else {
 			w.addGroup(g)
 		}
 	}
+	found, w.found = w.found, outer
 	clear(groups)
-	w.spare = groups
+	w.spare = groups[:0]
+	return found
+}
+
+// visited says that a visit has something for a session.
+func (w *writer) visited(s *Session) {
+	switch {
+	case s.wake != nil:
+		s.awake() // it has a goroutine of its own
+	case !s.scheduled.Swap(true):
+		w.found = append(w.found, s)
+	}
 }
 
 // tick gives the sessions that are due their signs of life.
