@@ -19,6 +19,13 @@ import (
 type yielder struct {
 	from, to *os.File        // a pipe, nil until the first yield
 	waiter   syscall.RawConn // of from; nil where a pipe cannot be waited for
+
+	// Of the wait that is under way, for whose sake nothing is allocated.
+	ask     func(uintptr) (done bool)
+	asked   bool
+	sent    int
+	sendErr error
+	b       [1]byte
 }
 
 func (y *yielder) yield() {
@@ -39,33 +46,32 @@ func (y *yielder) open() {
 	if waiter, err := y.from.SyscallConn(); err == nil {
 		y.waiter = waiter
 	}
+	y.ask = func(uintptr) (done bool) {
+		if y.asked {
+			return true
+		}
+		y.asked = true
+		y.sent, y.sendErr = y.to.Write(y.b[:])
+		return y.sendErr != nil
+	}
 }
 
 // wait sends a byte once it is sure to be waited for, and takes it. A deadline that
 // is over before that, on a machine with much else to do, has it send none.
 func (y *yielder) wait(deadline time.Time) bool {
+	y.asked, y.sent, y.sendErr = false, 0, nil
 	err := y.from.SetReadDeadline(deadline)
 	if err != nil {
 		return false
 	}
-	var b [1]byte
-	var sendErr error
-	asked, sent := false, 0
-	err = y.waiter.Read(func(uintptr) (done bool) {
-		if asked {
-			return true
-		}
-		asked = true
-		sent, sendErr = y.to.Write(b[:])
-		return sendErr != nil
-	})
+	err = y.waiter.Read(y.ask)
 	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		err = y.from.SetReadDeadline(time.Time{}) // it may be over by now, and the byte is there
 	}
-	if err == nil && sent > 0 {
-		_, err = y.from.Read(b[:])
+	if err == nil && y.sent > 0 {
+		_, err = y.from.Read(y.b[:])
 	}
-	return err == nil && sendErr == nil
+	return err == nil && y.sendErr == nil
 }
 
 func (y *yielder) close() {
