@@ -16,7 +16,7 @@ import (
 
 // Size is how many sends go together. It bounds for how long Flush holds what its
 // senders lock.
-const Size = 64
+const Size = 32
 
 // ErrUnsupported says that the system has no rings, or does not let this process
 // have one.
