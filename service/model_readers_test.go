@@ -71,7 +71,7 @@ func (r *modelReader) add() {
 	v, refusal := newView(r.w.model, r.c.ready().GetSession(), len(r.w.all), wish)
 	response, err := r.w.n.rpc.UpdateSubscription(r.c.ctx(), &millracev1.UpdateSubscriptionRequest{Add: []*millracev1.Subscription{wish}})
 	r.w.notef("%s subscribes %v: %s", r, wish, refusal)
-	if r.gone(err) {
+	if r.gone(err) || endedMeanwhile(response) {
 		return
 	}
 	if refusal != "" {
@@ -85,6 +85,13 @@ func (r *modelReader) add() {
 	if len(response.GetSubscribed()) != 1 || !proto.Equal(response.GetSubscribed()[0], v.want) {
 		r.w.faultf("%s: subscribe %v is answered %v, want %v", r, wish, response, v.want)
 	}
+}
+
+// endedMeanwhile reports whether the session was there when the call came, and not
+// any more when the subscription was to be made.
+func endedMeanwhile(response *millracev1.UpdateSubscriptionResponse) bool {
+	errs := response.GetErrors()
+	return len(errs) == 1 && errs[0].GetReason() == millracev1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND
 }
 
 // gone reports whether a command found no session: it ended while it was slow.
