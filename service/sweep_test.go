@@ -46,9 +46,9 @@ func TestAChannelOfManyHoldsUpNobodyElse(t *testing.T) {
 			const many = 2000
 			var crowd, elsewhere, meanwhile, begun atomic.Int64
 			open(&slowTaker{taker: taker{channel: "elsewhere", taken: &elsewhere}, begun: &begun, first: func() { meanwhile.Store(crowd.Load()) }})
-			sentTo := func() { n.publish("elsewhere", "x") }
-			if atOnce {
-				sentTo = func() {}
+			sentTo := func() {}
+			if !atOnce {
+				sentTo = func() { n.publish("elsewhere", "x") }
 			}
 			for range many {
 				open(&slowTaker{taker: taker{channel: "crowd", taken: &crowd}, begun: &begun, first: sentTo})

@@ -214,6 +214,7 @@ func (w *writer) serveFew(ctx context.Context) {
 	w.few = w.visit(w.few[:0], sendTogether, func() {})
 	w.mu.Lock()
 	w.queue = append(w.queue, w.few...)
+	clear(w.few) // it may be more than is served
 	n := min(len(w.queue), sendTogether)
 	w.few = append(w.few[:0], w.queue[:n]...)
 	w.queue = slices.Delete(w.queue, 0, n)
