@@ -245,3 +245,33 @@ func TestAClientThatNeverReadsIsCut(t *testing.T) {
 		}
 	}
 }
+
+// Who floods a WebSocket is hung up on, and that counts where connections come in:
+// an address that goes on is refused, whoever calls, long before it has had its share
+// of connections.
+func TestWhoFloodsWebSocketsIsKeptOut(t *testing.T) {
+	t.Parallel()
+	_, url := serve(t, "--limits-call-rate", "1", "--trusted-proxies", "192.0.2.1", "--secret", testSecret)
+	for i := range 50 {
+		token := strings.TrimSpace(mustCall(t, "", "token", "--secret", testSecret, "--user", fmt.Sprint("u", i), "--grant", ">=history"))
+		conn := dial(t, url)
+		if _, err := io.WriteString(conn, getSocket("", "Authorization: Bearer "+token+"\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // the connection is what is closed
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode == http.StatusTooManyRequests {
+			body, err := io.ReadAll(response.Body)
+			if err != nil || !strings.Contains(string(body), `"field":"limits.address_connections"`) {
+				t.Errorf("refused with %s, %v", body, err)
+			}
+			return
+		}
+		for err = nil; err == nil; {
+			_, err = conn.Write(clientFrame(`{"type":"history","channel":"a"}`))
+		}
+	}
+	t.Error("50 users of one address flooded the server, each as soon as the one before was cut")
+}
